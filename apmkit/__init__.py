@@ -1,0 +1,36 @@
+"""apmkit: evaluate health-care payment reform with methods that can be read, rerun and taught.
+
+Public names are imported when first used, so that ``import apmkit`` stays fast.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Panel": "apmkit.panel",
+    "Estimate": "apmkit.estimate",
+    "twfe": "apmkit.did",
+    "event_study": "apmkit.did",
+    "callaway_santanna": "apmkit.did",
+    "sun_abraham": "apmkit.did",
+    "imputation": "apmkit.did",
+    "two_stage": "apmkit.did",
+    "synthetic_control": "apmkit.synth",
+    "synthetic_did": "apmkit.synth",
+    "datasets": "apmkit.datasets",
+    "load": "apmkit.datasets",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'apmkit' has no attribute {name!r}")
+    home = importlib.import_module(_HOMES[name])
+    return home if name == home.__name__.rpartition(".")[2] else getattr(home, name)
+
+
+def __dir__():
+    return sorted(__all__)

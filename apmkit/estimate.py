@@ -1,0 +1,313 @@
+"""The one result type: what was estimated, how surely, and from what."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from apmkit.panel import Panel
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimate:
+    """Estimates with their covariance, and everything needed to read, check and reuse them.
+
+    Attributes
+    ----------
+    estimand : str
+        What is estimated, for instance ``"ATT"``.
+    estimator : str
+        How, for instance ``"Callaway-Sant'Anna"``.
+    table : DataFrame
+        One row per term: `term`, `estimate`, `se`, `ci_low`, `ci_high`, `p_value`, and `cohort`, `period`,
+        `relative_time` where they apply. In units of the outcome.
+    covariance : DataFrame, shape (terms, terms)
+        Covariance of the estimates; missing where inference is by permutation.
+    outcome : str
+        Name of the outcome.
+    n_obs, n_units, n_clusters : int
+        Size of the estimation sample.
+    diagnostics : mapping
+        What was left out and why, the variance factor, the reference distribution, and checks of the design.
+    details : mapping of str to DataFrame
+        Supporting tables, for instance donor weights and the path of a synthetic control.
+    level : float
+        Level of the confidence intervals in `table`.
+    degrees_of_freedom : float
+        Of the reference t distribution; infinity for the normal.
+
+    """
+
+    estimand: str
+    estimator: str
+    table: pd.DataFrame
+    covariance: pd.DataFrame
+    outcome: str
+    n_obs: int
+    n_units: int
+    n_clusters: int
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    level: float = 0.95
+    degrees_of_freedom: float = math.inf
+    call: str = ""
+    seed: int | None = None
+    panel: Panel | None = None
+    combination: Any = None
+    """For difference-in-differences: the weights on cohort x period cells (`apmkit.did.kernel.Combination`)."""
+    overall_of: Callable[[], Estimate] | None = None
+
+    def __post_init__(self):
+        for name in ("diagnostics", "details"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @classmethod
+    def from_covariance(
+        cls,
+        terms: pd.DataFrame,
+        estimates: np.ndarray,
+        covariance: np.ndarray,
+        *,
+        level: float = 0.95,
+        degrees_of_freedom: float = math.inf,
+        p_values: np.ndarray | None = None,
+        **fields,
+    ) -> Estimate:
+        """Build the table from terms (a `term` column and its labels), estimates and their covariance.
+
+        Raises
+        ------
+        ValueError
+            `level` is not between 0 and 1, or a variance is negative.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level={level} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
+        variance = np.diag(covariance).copy()
+        scale = np.nanmax(np.abs(variance), initial=0.0)
+        if (variance < -1e-9 * scale).any():
+            worst = terms["term"].iloc[int(np.nanargmin(variance))]
+            raise ValueError(f"The variance of {worst!r} is negative: the covariance given is not a covariance.")
+        se = np.sqrt(np.maximum(variance, 0))
+        reference = stats.norm if math.isinf(degrees_of_freedom) else stats.t(degrees_of_freedom)
+        half = reference.ppf(0.5 + level / 2) * se
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = 2 * reference.sf(np.abs(estimates / se)) if p_values is None else p_values
+        p = np.where((se == 0) & (p_values is None), np.nan, p)
+        numbers = {"estimate": estimates, "se": se, "ci_low": estimates - half, "ci_high": estimates + half,
+                   "p_value": p}  # fmt: skip
+        table = pd.DataFrame({"term": terms["term"].to_numpy(), **numbers})
+        for column in terms.columns.drop("term"):
+            table[column] = terms[column].to_numpy()
+        labels = pd.Index(table["term"], name="term")
+        return cls(
+            table=table,
+            covariance=pd.DataFrame(covariance, index=labels, columns=labels),
+            level=level,
+            degrees_of_freedom=degrees_of_freedom,
+            **fields,
+        )
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    @property
+    def influence(self) -> pd.DataFrame:
+        """Contribution of each cluster to each estimate, shape (clusters, terms); its cross-product is the covariance.
+
+        Raises
+        ------
+        ValueError
+            The estimator has no influence function.
+        """
+        if self.combination is None:
+            raise ValueError(f"{self.estimator} has no influence function: its inference is by permutation.")
+        return pd.DataFrame(
+            self.combination.influence(), index=self.panel.clusters, columns=pd.Index(self.table["term"])
+        )
+
+    @cached_property
+    def provenance(self) -> Mapping[str, Any]:
+        """How to get this result again: call, SHA-256 of the data, versions, seed."""
+        from importlib.metadata import version
+
+        from apmkit import __version__
+
+        return MappingProxyType(
+            {
+                "call": self.call,
+                "data_sha256": None if self.panel is None else self.panel.checksum,
+                "versions": {"apmkit": __version__, **{name: version(name) for name in ("numpy", "pandas", "scipy")}},
+                "seed": self.seed,
+            }
+        )
+
+    @property
+    def overall(self) -> Estimate:
+        """One number over the rows of an aggregated table, for instance the mean effect over all times since start.
+
+        Raises
+        ------
+        ValueError
+            The result is not an aggregation by event time, cohort or calendar time.
+        """
+        if self.overall_of is None:
+            raise ValueError('overall belongs to an aggregated result: call aggregate("event") first.')
+        return self.overall_of()
+
+    def sentence(self, outcome: str | None = None, *, unit: str = "", digits: int | None = None) -> str:
+        """The first term in plain words, with its uncertainty.
+
+        Parameters
+        ----------
+        outcome : str, optional
+            Words for the outcome; its column name by default.
+        unit : str
+            Unit of measure, written after each number.
+        digits : int, optional
+            Decimal places; enough for two significant digits of the standard error by default.
+        """
+        row = self.table.iloc[0]
+        name = outcome or self.outcome
+        scale = row.se if np.isfinite(row.se) and row.se > 0 else max(abs(row.estimate), 1e-12) / 10
+        places = max(0, 1 - math.floor(math.log10(scale))) if digits is None else digits
+        unit = f" {unit}" if unit else ""
+
+        def amount(value: float) -> str:
+            return f"{abs(value):,.{places}f}{unit}"
+
+        def change(value: float) -> str:
+            return f"a {'fall' if value < 0 else 'rise'} of {amount(value)}"
+
+        verb = "fell" if row.estimate < 0 else "rose"
+        percent = f"{self.level:.0%}"
+        if not np.isfinite(row.ci_low):
+            floor = self.diagnostics.get("p_value_floor")
+            limit = "" if floor is None else f"; with these donors p cannot be below {floor:.3f}"
+            p = "" if not np.isfinite(row.p_value) else f" (permutation p = {row.p_value:.3f}{limit})"
+            return f"{name}: the estimate is {change(row.estimate)}{p}."
+        if row.ci_low > 0 or row.ci_high < 0:
+            near, far = sorted((row.ci_low, row.ci_high), key=abs)
+            return f"{name} {verb} by {amount(row.estimate)} ({percent} CI {amount(near)} to {amount(far)})."
+        return (
+            f"{name}: the estimate is {change(row.estimate)}, but the data cannot rule out {change(row.ci_low)} "
+            f"or {change(row.ci_high)} ({percent} CI)."
+        )
+
+    def summary(self) -> str:
+        """The sentence, the table and the size of the sample as text."""
+        left_out = self.diagnostics.get("left_out", {})
+        lines = [
+            f"{self.estimator}: {self.estimand} on {self.outcome}",
+            f"{self.n_obs:,} rows, {self.n_units:,} units, {self.n_clusters:,} clusters",
+            *(f"left out: {what}: {count}" for what, count in left_out.items()),
+            "",
+            self.table.to_string(index=False, float_format=lambda v: f"{v:.5g}"),
+        ]
+        if len(self.table) == 1:
+            lines += ["", self.sentence()]
+        return "\n".join(lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A copy of the table."""
+        return self.table.copy()
+
+    def to_json(self) -> str:
+        """Everything but the data as JSON; a number that is missing or infinite becomes null."""
+        return json.dumps(
+            _plain(
+                {
+                    "estimand": self.estimand,
+                    "estimator": self.estimator,
+                    "outcome": self.outcome,
+                    "level": self.level,
+                    "n_obs": self.n_obs,
+                    "n_units": self.n_units,
+                    "n_clusters": self.n_clusters,
+                    "table": self.table.to_dict("records"),
+                    "covariance": self.covariance.to_numpy().tolist(),
+                    "diagnostics": self.diagnostics,
+                    "provenance": self.provenance,
+                }
+            ),
+            allow_nan=False,
+        )
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head = f"{self.estimator}: {self.estimand} on {self.outcome}"
+        foot = f"{self.n_obs:,} rows, {self.n_units:,} units, {self.n_clusters:,} clusters"
+        body = self.table.to_html(index=False, float_format=lambda v: f"{v:.4g}", border=0, na_rep="")
+        return f"<p><strong>{escape(head)}</strong><br>{escape(foot)}</p>{body}"
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    # -- delegating ----------------------------------------------------------------------------------------------------
+
+    def with_level(self, level: float) -> Estimate:
+        """The same result with confidence intervals at another level."""
+        labels = self.table.drop(columns=["estimate", "se", "ci_low", "ci_high", "p_value"])
+        fresh = Estimate.from_covariance(
+            labels, self.table["estimate"].to_numpy(), self.covariance.to_numpy(), level=level,
+            degrees_of_freedom=self.degrees_of_freedom, p_values=self.table["p_value"].to_numpy(),
+            estimand=self.estimand, estimator=self.estimator, outcome=self.outcome,
+            n_obs=self.n_obs, n_units=self.n_units, n_clusters=self.n_clusters,
+        )  # fmt: skip
+        return replace(self, table=fresh.table, level=level)
+
+    def aggregate(self, by: str) -> Estimate:
+        """Average effects of cohorts and periods.
+
+        Parameters
+        ----------
+        by : {"simple", "event", "cohort", "calendar"}
+            One number; by time since treatment; by first treated period; by period.
+        """
+        from apmkit.did.aggregation import aggregate
+
+        return aggregate(self, by)
+
+    def weights(self, term: str | None = None) -> pd.DataFrame:
+        """What the estimator puts on the mean outcome of each cohort (rows) and period (columns) for one term."""
+        from apmkit.did.kernel import cell_weights
+
+        return cell_weights(self, term)
+
+    def joint_test(self, terms: list[str] | None = None):
+        """Wald test that all `terms` are zero; before-treatment terms of an event study by default."""
+        from apmkit.inference.joint import joint_test
+
+        return joint_test(self, terms)
+
+    def uniform_band(self, level: float | None = None, *, draws: int = 9_999, seed: int = 0) -> pd.DataFrame:
+        """Bounds that hold for all terms at once; columns `term`, `estimate`, `low`, `high`."""
+        from apmkit.inference.bands import uniform_band
+
+        return uniform_band(self, level, draws=draws, seed=seed)
+
+    def plot(self, **options):
+        """The figure that fits this result; returns matplotlib Axes."""
+        from apmkit.plots import plot
+
+        return plot(self, **options)
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray, pd.Index)):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,364 @@
+"""A panel of units over time, checked once, at the door."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+
+class PanelError(ValueError):
+    """The data cannot serve as a panel; the message names the column, the value and the remedy."""
+
+
+class DesignWarning(UserWarning):
+    """The result stands, but something about the design weakens it."""
+
+
+class Panel:
+    """Outcomes of units over time, with the time each unit was first treated.
+
+    Parameters
+    ----------
+    data : DataFrame
+        One row per unit and period, in any order.
+    unit, time, outcome : str
+        Columns. `time` holds whole numbers, for instance years; `outcome` holds finite numbers.
+    cohort : str, optional
+        Column with the first treated period of the unit, missing for never-treated units and constant within a unit.
+    treatment : str, optional
+        Column of 0 and 1 to derive the cohort from, instead of `cohort`. Treatment may not switch off.
+    cluster : str, optional
+        Column with the level at which errors are correlated, constant within a unit. The unit itself by default.
+    weights : str, optional
+        Column of positive weights.
+    balanced : bool
+        Refuse a panel in which a unit misses a period. By default gaps are counted and warned of.
+
+    Attributes
+    ----------
+    units : Index, shape (n_units,)
+    periods : ndarray of int, shape (n_periods,)
+    outcomes : ndarray, shape (n_units, n_periods)
+        Missing where the unit was not observed.
+    cohorts : ndarray, shape (n_units,)
+        First treated period; infinity for units not treated by the last period.
+    weights : ndarray, shape (n_units,) or (n_units, n_periods), or None
+        One weight per unit where it is constant over time.
+    cluster_codes : ndarray of int, shape (n_units,)
+    clusters : Index, shape (n_clusters,)
+
+    Raises
+    ------
+    PanelError
+        A column is absent or of the wrong type; a value is missing, infinite or duplicated; cohort, cluster or
+        treatment contradict each other within a unit; a weight is not positive; fewer than two periods;
+        fewer than two clusters; a gap, if `balanced`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "clinic": ["a", "a", "b", "b"], "year": [2020, 2021] * 2,
+    ...     "visits": [5.0, 4.0, 5.0, 5.0], "start": [2021, 2021, None, None],
+    ... })
+    >>> Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
+    Panel of visits: 2 units x 2 periods (2020 to 2021), 4 rows, 1 treated unit in 1 cohort, balanced
+    """
+
+    def __init__(
+        self,
+        data: pd.DataFrame,
+        *,
+        unit: str,
+        time: str,
+        outcome: str,
+        cohort: str | None = None,
+        treatment: str | None = None,
+        cluster: str | None = None,
+        weights: str | None = None,
+        balanced: bool = False,
+    ):
+        if not isinstance(data, pd.DataFrame):
+            raise PanelError(f"data must be a pandas DataFrame, not {type(data).__name__}: read the file first.")
+        if cohort is not None and treatment is not None:
+            raise PanelError("Give cohort or treatment, not both: each says when a unit was treated.")
+        if cohort is None and treatment is None:
+            raise PanelError("Give cohort (first treated period, missing if never) or treatment (a column of 0 and 1).")
+        named = {"unit": unit, "time": time, "outcome": outcome, "cohort": cohort, "treatment": treatment,
+                 "cluster": cluster, "weights": weights}  # fmt: skip
+        for role, column in named.items():
+            if column is not None and column not in data.columns:
+                raise PanelError(
+                    f"{role}={column!r} is not a column of the data; the columns are {_some(list(data.columns))}."
+                )
+        if len(data) == 0:
+            raise PanelError("The data have no rows: check the filter that made them.")
+        self.unit, self.time, self.outcome, self.cluster = unit, time, outcome, cluster or unit
+
+        for column in (unit, time, cluster):
+            if column is not None and data[column].isna().any():
+                raise PanelError(f"Column {column!r} {_first_row(data, data[column].isna())}: fill or drop such rows.")
+        unit_codes, self.units = _codes(data[unit])
+        time_codes, periods = _codes(_whole_numbers(data, time))
+        self.periods = np.asarray(periods, dtype=np.int64)
+        if len(self.periods) < 2:
+            raise PanelError(f"Column {time!r} holds one period, {self.periods[0]}: a panel needs at least two.")
+        n, t = len(self.units), len(self.periods)
+
+        y = _finite(data, outcome)
+        cell = unit_codes * t + time_codes
+        filled = np.full(n * t, np.nan)
+        filled[cell] = y
+        if len(y) - np.count_nonzero(~np.isnan(filled)):
+            twice = pd.Series(cell).duplicated().to_numpy()
+            row = int(np.flatnonzero(twice)[0])
+            raise PanelError(
+                f"{int(twice.sum())} rows repeat a {unit} and {time} already seen, first {unit} "
+                f"{data[unit].iloc[row]!r} in {data[time].iloc[row]}: keep one row for each, or aggregate them."
+            )
+        self.outcomes = filled.reshape(n, t)
+
+        if treatment is not None:
+            self.cohorts = self._cohorts_from_treatment(data, treatment, cell)
+        else:
+            self.cohorts = self._cohorts_from_column(data, cohort, unit_codes)
+        if cluster is None or cluster == unit:
+            self.cluster_codes, self.clusters = np.arange(n), self.units
+        else:
+            row_codes, self.clusters = _codes(data[cluster])
+            self.cluster_codes = _constant(row_codes, unit_codes, n, data, unit, cluster)
+        if len(self.clusters) < 2:
+            raise PanelError(
+                f"Column {self.cluster!r} holds one cluster, {self.clusters[0]!r}: "
+                "standard errors need several; choose a finer cluster."
+            )
+        self.weights = None if weights is None else self._weights(data, weights, unit_codes, cell)
+
+        missing = n * t - len(y)
+        if missing:
+            gaps = self.n_interior_gaps
+            text = (
+                f"{missing:,} of {n * t:,} unit-periods are not observed "
+                f"({gaps:,} of them inside a unit's own span, the rest before it enters or after it leaves)"
+            )
+            if balanced:
+                unit_at, period_at = (int(i[0]) for i in np.nonzero(~self.observed))
+                raise PanelError(
+                    f"{text}, first {unit} {self.units[unit_at]!r} in {self.periods[period_at]}: "
+                    "complete the data or leave out balanced=True."
+                )
+            warnings.warn(f"Ragged panel: {text}. Estimators use what is observed.", DesignWarning, stacklevel=2)
+        if not np.isfinite(self.cohorts).any():
+            warnings.warn(
+                "No unit is treated by the last period: only donors or controls here.", DesignWarning, stacklevel=2
+            )
+
+    def _cohorts_from_column(self, data, column, unit_codes):
+        values = _whole_numbers(data, column, missing=True)
+        if np.any(values == 0) and self.periods[0] > 1:
+            raise PanelError(
+                f"Column {column!r} holds 0, long before the first period {self.periods[0]}: mark never-treated units "
+                f"by a missing value, for instance data[{column!r}].replace(0, float('nan'))."
+            )
+        values = np.where(np.isnan(values), np.inf, values)
+        cohorts = _constant(values, unit_codes, len(self.units), data, self.unit, column)
+        return np.where(cohorts > self.periods[-1], np.inf, cohorts)
+
+    def _cohorts_from_treatment(self, data, column, cell):
+        values = _finite(data, column)
+        if not np.isin(values, (0.0, 1.0)).all():
+            other = values[~np.isin(values, (0.0, 1.0))][0]
+            raise PanelError(f"Column {column!r} holds {other:g}: treatment is 0 or 1.")
+        treated = np.full(self.outcomes.size, np.nan)
+        treated[cell] = values
+        treated = treated.reshape(self.outcomes.shape)
+        so_far = np.fmax.accumulate(np.nan_to_num(treated), axis=1)
+        off = (treated == 0) & (so_far == 1)
+        if off.any():
+            unit_at, period_at = (int(i[0]) for i in np.nonzero(off))
+            raise PanelError(
+                f"Treatment {column!r} switches off for {int(off.any(axis=1).sum())} units, first {self.unit} "
+                f"{self.units[unit_at]!r} in {self.periods[period_at]}: these designs need treatment that stays on; "
+                "end such units there, or give cohort to study the first switch."
+            )
+        return np.where(so_far[:, -1] == 1, self.periods[so_far.argmax(axis=1)].astype(float), np.inf)
+
+    def _weights(self, data, column, unit_codes, cell):
+        values = _finite(data, column)
+        if (values <= 0).any():
+            bad = values <= 0
+            raise PanelError(
+                f"Column {column!r} has {int(bad.sum())} weights that are not positive, first {values[bad][0]:g} "
+                f"for {self.unit} {data[self.unit].to_numpy()[bad][0]!r}: drop those rows or mend the weights."
+            )
+        per_unit = np.empty(len(self.units))
+        per_unit[unit_codes] = values
+        if np.array_equal(per_unit[unit_codes], values):
+            return per_unit
+        per_cell = np.zeros(self.outcomes.size)
+        per_cell[cell] = values
+        return per_cell.reshape(self.outcomes.shape)
+
+    @cached_property
+    def observed(self) -> np.ndarray:
+        """Where an outcome exists, shape (n_units, n_periods)."""
+        return ~np.isnan(self.outcomes)
+
+    @cached_property
+    def is_balanced(self) -> bool:
+        """Whether every unit is observed in every period."""
+        return bool(self.observed.all())
+
+    @property
+    def n_obs(self) -> int:
+        """Number of observed unit-periods."""
+        return int(self.observed.sum())
+
+    @property
+    def n_interior_gaps(self) -> int:
+        """Unit-periods that are missing between a unit's first and last observation."""
+        seen = self.observed
+        span = np.logical_or.accumulate(seen, axis=1) & np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
+        return int((span & ~seen).sum())
+
+    @cached_property
+    def treated(self) -> np.ndarray:
+        """Whether a unit is under treatment in a period, shape (n_units, n_periods)."""
+        return self.periods[None, :] >= self.cohorts[:, None]
+
+    @property
+    def cohort_sizes(self) -> pd.Series:
+        """Units by first treated period; never-treated units under ``"never"``."""
+        labels, counts = np.unique(self.cohorts, return_counts=True)
+        index = ["never" if np.isinf(g) else int(g) for g in labels]
+        return pd.Series(counts, index=pd.Index(index, name="cohort", dtype=object), name="units")
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of units, periods, outcomes, cohorts, clusters and weights, independent of the order of the rows."""
+        digest = hashlib.sha256()
+        digest.update(pd.util.hash_pandas_object(pd.Series(self.units), index=False).to_numpy().tobytes())
+        arrays = [self.periods, self.outcomes, self.cohorts, self.cluster_codes]
+        for array in arrays + ([] if self.weights is None else [self.weights]):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def restrict(self, keep: np.ndarray) -> Panel:
+        """The panel of the units where `keep` (bool, shape (n_units,)) is true, with all its periods.
+
+        Raises
+        ------
+        PanelError
+            Fewer than two clusters are left.
+        """
+        part = object.__new__(Panel)
+        part.unit, part.time, part.outcome, part.cluster = self.unit, self.time, self.outcome, self.cluster
+        part.units, part.periods = self.units[keep], self.periods
+        part.outcomes, part.cohorts = self.outcomes[keep], self.cohorts[keep]
+        part.weights = None if self.weights is None else self.weights[keep]
+        present, part.cluster_codes = np.unique(self.cluster_codes[keep], return_inverse=True)
+        part.clusters = self.clusters[present]
+        if len(part.clusters) < 2:
+            raise PanelError(
+                f"{len(part.clusters)} cluster of column {self.cluster!r} is left in the estimation sample: "
+                "standard errors need several; choose a finer cluster or a wider sample."
+            )
+        return part
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per observed unit-period: unit, time, outcome, cohort (missing if never) and cluster."""
+        unit_at, period_at = np.nonzero(self.observed)
+        cohort = self.cohorts[unit_at]
+        columns = {
+            self.unit: self.units[unit_at],
+            self.time: self.periods[period_at],
+            self.outcome: self.outcomes[unit_at, period_at],
+            "cohort": np.where(np.isinf(cohort), np.nan, cohort),
+        }
+        if self.cluster != self.unit:
+            columns[self.cluster] = self.clusters[self.cluster_codes[unit_at]]
+        return pd.DataFrame(columns)
+
+    def __repr__(self) -> str:
+        sizes = self.cohort_sizes
+        treated = int(sizes.drop("never", errors="ignore").sum())
+        cohorts = len(sizes.drop("never", errors="ignore"))
+        shape = "balanced" if self.is_balanced else f"{self.outcomes.size - self.n_obs:,} unit-periods not observed"
+        return (
+            f"Panel of {self.outcome}: {len(self.units):,} units x {len(self.periods)} periods "
+            f"({self.periods[0]} to {self.periods[-1]}), {self.n_obs:,} rows, "
+            f"{treated:,} treated unit{'s' * (treated != 1)} in {cohorts} cohort{'s' * (cohorts != 1)}, {shape}"
+        )
+
+
+def _some(values, most: int = 8) -> str:
+    text = ", ".join(repr(v) for v in values[:most])
+    return text + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def _first_row(data, bad) -> str:
+    rows = np.flatnonzero(np.asarray(bad))
+    return f"is missing in {len(rows):,} of {len(data):,} rows, first at index {data.index[rows[0]]!r}"
+
+
+def _finite(data, column) -> np.ndarray:
+    series = data[column]
+    if series.isna().any():
+        raise PanelError(f"Column {column!r} {_first_row(data, series.isna())}: drop those rows or fill them.")
+    if not pd.api.types.is_numeric_dtype(series):
+        raise PanelError(
+            f"Column {column!r} is of type {series.dtype}, first value {series.iloc[0]!r}: it must be numeric; "
+            "use pandas.to_numeric."
+        )
+    values = series.to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        raise PanelError(f"Column {column!r} holds an infinite value: drop or mend those rows.")
+    return values
+
+
+def _whole_numbers(data, column, *, missing: bool = False) -> np.ndarray:
+    series = data[column]
+    if not pd.api.types.is_numeric_dtype(series) and not (missing and series.isna().all()):
+        raise PanelError(
+            f"Column {column!r} is of type {series.dtype}, first value {series.iloc[0]!r}: give whole numbers, "
+            "for instance the year, or quarters counted from the first."
+        )
+    if not missing and pd.api.types.is_integer_dtype(series):
+        return series.to_numpy()
+    values = series.to_numpy(dtype=float, na_value=np.nan)
+    broken = np.isfinite(values) & (values != np.floor(values))
+    if broken.any():
+        raise PanelError(f"Column {column!r} holds {values[broken][0]:g}: give whole numbers, for instance the year.")
+    return values
+
+
+def _codes(values) -> tuple[np.ndarray, pd.Index]:
+    """Positions of `values` among their sorted distinct labels, by table look-up where the labels are dense integers."""
+    array = np.asarray(values)
+    if np.issubdtype(array.dtype, np.integer):
+        low, high = int(array.min()), int(array.max())
+        if high - low < 4 * len(array) + 1024:
+            shifted = array - low
+            present = np.zeros(high - low + 1, dtype=bool)
+            present[shifted] = True
+            position = np.cumsum(present) - 1
+            return position[shifted], pd.Index(np.flatnonzero(present) + low)
+    codes, labels = pd.factorize(values, sort=True)
+    return codes, pd.Index(labels)
+
+
+def _constant(row_values, unit_codes, n, data, unit, column) -> np.ndarray:
+    per_unit = np.empty(n, dtype=row_values.dtype)
+    per_unit[unit_codes] = row_values
+    changed = per_unit[unit_codes] != row_values
+    if changed.any():
+        row = int(np.flatnonzero(changed)[0])
+        raise PanelError(
+            f"Column {column!r} changes within {len(np.unique(unit_codes[changed]))} units, first {unit} "
+            f"{data[unit].iloc[row]!r}: it must hold one value per unit."
+        )
+    return per_unit
