@@ -1,0 +1,50 @@
+"""The studies there are."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import TYPE_CHECKING
+
+from apmkit.studies.study import Study, StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = ("us/mssp_downside_risk", "canada/bc_lfp")
+"""``us/mssp_downside_risk`` is `STUDY` in ``apmkit/studies/us_mssp_downside_risk.py``."""
+
+
+def names() -> tuple[str, ...]:
+    """Names of all studies.
+
+    >>> names()
+    ('us/mssp_downside_risk', 'canada/bc_lfp')
+    """
+    return NAMES
+
+
+def get(name: str) -> Study:
+    """The study of this name.
+
+    Raises
+    ------
+    StudyError
+        There is no such study; the message lists those there are.
+    """
+    if name not in NAMES:
+        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
+        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        raise StudyError(f"There is no study {name!r}{meant}: the studies are {', '.join(NAMES)}.")
+    return importlib.import_module(f"apmkit.studies.{name.replace('/', '_')}").STUDY
+
+
+def parameter_table(name: str) -> pd.DataFrame:
+    """Parameters of a study; columns `name`, `meaning`, `default`, `allowed`, all text.
+
+    Raises
+    ------
+    StudyError
+        There is no such study.
+    """
+    return get(name).parameter_table()

@@ -1,0 +1,345 @@
+"""What a case study is: typed parameters, one estimation, one result.
+
+A study has three parts that carry its name. For ``us/example``:
+
+1. The module ``apmkit/studies/us_example.py`` holds the parameters and the headline estimation::
+
+       from typing import Literal
+
+       from pydantic import Field
+
+       import apmkit as apm
+       from apmkit.studies import Parameters, Result, Study
+
+
+       class ExampleParameters(Parameters):
+           outcome: Literal["spending", "visits"] = Field("spending", description="Outcome to study.")
+           first_year: int = Field(2014, ge=2013, le=2019, description="First year of the window.")
+           drop_covid: bool = Field(False, description="Leave out 2020 and 2021.")
+           leave_out: tuple[Literal["on", "qc"], ...] = Field((), description="Provinces to leave out.")
+
+
+       def estimate(parameters: ExampleParameters) -> Result:
+           panel = ...  # load, select, apm.Panel(...)
+           effect = apm.callaway_santanna(panel).aggregate("simple")
+           return Result(
+               estimates={"att": effect, "twfe": apm.twfe(panel)},
+               headline="att",
+               sentences=(effect.sentence("Spending", unit="dollars"),),
+               notes=("The savings rate depends on the benchmark by construction.",),
+           )
+
+
+       STUDY = Study(
+           name="us/example",
+           title="Did spending fall?",
+           country="United States",
+           data=("mssp",),
+           Parameters=ExampleParameters,
+           estimate=estimate,
+       )
+
+   Every parameter has a default, one line of description, and a closed set of values: `Literal`, `bool`, an `int` or
+   `float` with ``ge`` and ``le``, or a tuple of a `Literal`. A rule between parameters is a pydantic
+   ``model_validator(mode="after")`` that raises `ValueError` with one sentence. The estimation reads nothing but its
+   parameters and registered data, and draws random numbers from a seed, so that a sweep gives the same numbers on any
+   number of workers.
+
+2. The notebook ``notebooks/us/example.ipynb`` has a cell tagged ``parameters`` with plain assignments, equal in names
+   and defaults to the class (lists stand for tuples). The next cell checks them, the last code cell records the
+   result::
+
+       outcome = "spending"                                     # the cell tagged "parameters"
+       first_year = 2014
+       drop_covid = False
+       leave_out = []
+
+       from apmkit import studies                               # the next cell
+
+       study = studies.get("us/example")
+       parameters = study.from_cell(globals())
+
+       result = study.run(parameters)                           # somewhere between
+       studies.record(result)                                   # the last code cell
+
+3. The name in `NAMES` of ``apmkit/studies/registry.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from apmkit.estimate import Estimate
+
+MIME = "application/vnd.apmkit.result+json"
+"""Type of the notebook output that holds a recorded result."""
+
+
+class StudyError(ValueError):
+    """A study, a parameter or a value that does not exist; the message says what does."""
+
+
+class Parameters(BaseModel):
+    """Parameters of a study; see the module for how to write a subclass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_):
+        for name, info in cls.model_fields.items():
+            if info.is_required() or not info.description or "\n" in info.description:
+                raise TypeError(f"Parameter {name!r} of {cls.__name__} needs a default and a description of one line.")
+            if not cls.choices(name) and None in cls._bounds(name):
+                raise TypeError(
+                    f"Parameter {name!r} of {cls.__name__} allows too much: use Literal, bool, a tuple of a Literal, "
+                    "or int or float with ge and le."
+                )
+
+    @classmethod
+    def choices(cls, name: str) -> tuple:
+        """Values of a `Literal` or `bool` parameter, the members a tuple may have; empty for a number."""
+        annotation = cls.model_fields[name].annotation
+        if cls.takes_several(name):
+            annotation = get_args(annotation)[0]
+        if annotation is bool:
+            return (False, True)
+        return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+    @classmethod
+    def takes_several(cls, name: str) -> bool:
+        """Whether the parameter is a tuple of values."""
+        return get_origin(cls.model_fields[name].annotation) is tuple
+
+    @classmethod
+    def _bounds(cls, name: str) -> tuple:
+        metadata = cls.model_fields[name].metadata
+        return tuple(next((getattr(m, end) for m in metadata if hasattr(m, end)), None) for end in ("ge", "le"))
+
+    @classmethod
+    def allowed(cls, name: str) -> str:
+        """What a parameter may be, in words."""
+        choices = cls.choices(name)
+        if choices:
+            return ("any of " if cls.takes_several(name) else "") + ", ".join(map(_text, choices))
+        low, high = cls._bounds(name)
+        kind = "whole number" if cls.model_fields[name].annotation is int else "number"
+        return f"{kind} from {low} to {high}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, values: Any) -> Any:
+        """Take values as typed at a command line: ``2019`` for a literal 2019, ``a,b`` for a tuple."""
+        if not isinstance(values, Mapping):
+            return values
+        read = dict(values)
+        for name in cls.model_fields.keys() & {k for k, v in read.items() if isinstance(v, str)}:
+            same = {_text(choice): choice for choice in cls.choices(name)}
+            if cls.takes_several(name):
+                read[name] = tuple(same.get(part, part) for part in read[name].split(",") if part)
+            else:
+                read[name] = same.get(read[name], read[name])
+        return read
+
+    def plain(self) -> dict[str, Any]:
+        """Values by name, fit for JSON and for a notebook cell."""
+        return self.model_dump(mode="json")
+
+    def changed(self) -> dict[str, Any]:
+        """The values that differ from the defaults."""
+        defaults = type(self)().plain()
+        return {name: value for name, value in self.plain().items() if value != defaults[name]}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a study found.
+
+    Attributes
+    ----------
+    estimates : mapping of str to Estimate
+        All estimates to keep, by a short name.
+    headline : str
+        Name of the estimate that answers the question; its first term is the one number shown in lists.
+    sentences : tuple of str
+        The finding in plain words, with its uncertainty.
+    notes : tuple of str
+        What a reader must know before using the number.
+    study, parameters
+        Set by `Study.run`.
+    """
+
+    estimates: Mapping[str, Estimate]
+    headline: str
+    sentences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    study: Study | None = None
+    parameters: Parameters | None = None
+
+    def __post_init__(self):
+        if self.headline not in self.estimates:
+            raise ValueError(f"The headline {self.headline!r} is not among the estimates {', '.join(self.estimates)}.")
+        object.__setattr__(self, "estimates", MappingProxyType(dict(self.estimates)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain values, with checksums of the data and versions of the software.
+
+        Raises
+        ------
+        ValueError
+            The result does not come from `Study.run`.
+        """
+        if self.study is None or self.parameters is None:
+            raise ValueError("This result names no study: get it from study.run(parameters).")
+        from apmkit import datasets
+
+        estimates = {name: json.loads(estimate.to_json()) for name, estimate in self.estimates.items()}
+        return {
+            "study": self.study.name,
+            "parameters": self.parameters.plain(),
+            "headline": self.headline,
+            "estimates": estimates,
+            "sentences": list(self.sentences),
+            "notes": list(self.notes),
+            "data": {name: datasets.checksum(name) for name in self.study.data},
+            "versions": versions(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A case study.
+
+    Attributes
+    ----------
+    name : str
+        ``country/subject``; also the path of the notebook.
+    title : str
+        The question.
+    country : str
+    data : tuple of str
+        Names in `apmkit.datasets` of the data it reads.
+    Parameters : subclass of Parameters
+    estimate : function of Parameters that returns a Result
+        A function at the top of a module, so that workers can find it.
+    """
+
+    name: str
+    title: str
+    country: str
+    data: tuple[str, ...]
+    Parameters: type[Parameters]
+    estimate: Callable[[Any], Result] = field(repr=False)
+
+    @property
+    def notebook(self) -> Path:
+        """Path of the notebook."""
+        return notebooks_folder() / f"{self.name}.ipynb"
+
+    def parameters(self, **values) -> Parameters:
+        """Checked parameters; defaults for those not given.
+
+        Raises
+        ------
+        StudyError
+            A name or value is not allowed; one sentence says what is.
+        """
+        try:
+            return self.Parameters(**values)
+        except ValidationError as error:
+            raise StudyError(f"{self.name}: {'; '.join(map(self._fault, error.errors()))}.") from None
+
+    def from_cell(self, namespace: Mapping[str, Any]) -> Parameters:
+        """Checked parameters of a notebook, whose `parameters` cell set them: ``study.from_cell(globals())``.
+
+        Raises
+        ------
+        StudyError
+            A parameter is not set, or a value is not allowed.
+        """
+        absent = [name for name in self.Parameters.model_fields if name not in namespace]
+        if absent:
+            raise StudyError(f"The cell tagged 'parameters' does not set {', '.join(absent)}: {self.name} needs each.")
+        return self.parameters(**{name: namespace[name] for name in self.Parameters.model_fields})
+
+    def run(self, parameters: Parameters | None = None) -> Result:
+        """The estimation with these parameters, the defaults if none are given; no notebook is run."""
+        parameters = self.parameters() if parameters is None else parameters
+        return replace(self.estimate(parameters), study=self, parameters=parameters)
+
+    def parameter_table(self) -> pd.DataFrame:
+        """Parameters; columns `name`, `meaning`, `default`, `allowed`, all text."""
+        import pandas as pd
+
+        rows = [
+            (name, info.description, _text(info.default), self.Parameters.allowed(name))
+            for name, info in self.Parameters.model_fields.items()
+        ]
+        return pd.DataFrame(rows, columns=["name", "meaning", "default", "allowed"])
+
+    def _fault(self, error) -> str:
+        if not error["loc"]:
+            return error["msg"].removeprefix("Value error, ").rstrip(".")
+        name = str(error["loc"][0])
+        known = list(self.Parameters.model_fields)
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            return f"no parameter {name!r}{meant}, only {', '.join(known)}"
+        return f"{name}={error['input']!r} is not allowed; give {self._one_of(name)}"
+
+    def _one_of(self, name: str) -> str:
+        allowed = self.Parameters.allowed(name)
+        if not self.Parameters.choices(name):
+            return f"a {allowed}"
+        return allowed if self.Parameters.takes_several(name) else f"one of {allowed}"
+
+
+def record(result: Result) -> None:
+    """Show a result in a notebook and leave it in the executed copy, where `apmkit run` finds it.
+
+    Parameters
+    ----------
+    result : Result
+        From `Study.run`.
+    """
+    from IPython.display import display
+
+    display({MIME: result.to_dict(), "text/plain": "\n".join(result.sentences)}, raw=True)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    import platform
+    from importlib.metadata import version
+
+    from apmkit import __version__
+
+    packages = {name: version(name) for name in ("numpy", "pandas", "scipy")}
+    return {"apmkit": __version__, "python": platform.python_version(), **packages}
+
+
+def notebooks_folder() -> Path:
+    """Where the notebooks are: in the repository, or beside this module when apmkit was installed from a wheel."""
+    package = Path(__file__).resolve().parents[1]
+    repository = package.parent / "notebooks"
+    if (package.parent / "pyproject.toml").is_file() and repository.is_dir():
+        return repository
+    return Path(__file__).resolve().parent / "notebooks"
+
+
+def _text(value: Any) -> str:
+    """A value as it is typed at the command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(_text, value)) if isinstance(value, tuple) else str(value)
