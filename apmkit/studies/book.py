@@ -1,0 +1,176 @@
+"""Build the book: run the notebooks, write the generated pages, render everything with Jupyter Book."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import apmkit
+from apmkit.studies import pages
+
+_JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PROBLEM = re.compile(r"WARNING|ERROR|CRITICAL|Exception|Error:")
+
+
+class BookError(RuntimeError):
+    """A notebook failed or a page could not be built."""
+
+
+def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) -> Path:
+    """Run every notebook that changed, then build the book with warnings as errors.
+
+    Parameters
+    ----------
+    root : path
+        A checkout of the repository: it holds ``_config.yml``, ``book/`` and ``notebooks/``.
+    all : bool
+        Run every notebook and build every page, also the unchanged ones.
+    jobs : int, optional
+        Notebooks run at a time; by default one per processor.
+
+    Returns
+    -------
+    Path
+        The book's first page, ``_build/html/index.html``.
+
+    Raises
+    ------
+    ValueError
+        If `root` holds no book, or `jobs` is not positive.
+    BookError
+        If a notebook fails (its executed copy under ``book/notebooks/`` holds the traceback) or a page does not build.
+    """
+    root = Path(root).resolve()
+    for needed in ("_config.yml", "book/_toc.yml", "notebooks"):
+        if not (root / needed).exists():
+            raise ValueError(f"{root} holds no book: {needed} is missing; run this in a clone of the repository.")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs is {jobs}; it must be 1 or more.")
+    execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
+    pages.write(root / "book" / "generated")
+    return _render(root, all=all)
+
+
+def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: int | None = None) -> list[Path]:
+    """Run the notebooks under `sources` into the same places under `targets`, and return those that ran.
+
+    A notebook is skipped when its executed copy came from the same notebook, library and data: the copy carries their
+    checksum, which is written only after the last cell has run.
+
+    Raises
+    ------
+    BookError
+        If a notebook fails; the others are still run.
+    """
+    from tqdm import tqdm
+
+    surroundings = _library_digest() + _data_digest()
+    stale = {}
+    for source in sorted(sources.rglob("*.ipynb")):
+        if any(part.startswith(".") for part in source.relative_to(sources).parts):
+            continue
+        target = targets / source.relative_to(sources)
+        digest = _digest([source.read_bytes(), surroundings.encode()])
+        if all or _finished_digest(target) != digest:
+            stale[source] = (target, digest)
+    if not stale:
+        return []
+    failures = []
+    workers = min(jobs or os.cpu_count() or 1, len(stale))
+    with (
+        ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+        tqdm(total=len(stale), desc="Running notebooks", unit="notebook") as bar,
+    ):
+        running = {pool.submit(_execute, source, *stale[source]): source for source in stale}
+        for done in as_completed(running):
+            failure = done.result()
+            if failure:
+                failures.append(f"{running[done].relative_to(sources)} failed: {failure}")
+            bar.update()
+    if failures:
+        failures.append(f"The executed copies with their tracebacks are in {targets}.")
+        raise BookError("\n".join(failures))
+    return list(stale)
+
+
+def _execute(source: Path, target: Path, digest: str) -> str | None:
+    """Run one notebook; return the failing cell's error in a sentence, or None."""
+    import nbformat
+    import papermill
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}")
+    try:
+        notebook = papermill.execute_notebook(
+            source,
+            unfinished,
+            cwd=source.parent,
+            kernel_name="python3",
+            progress_bar=False,
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        )
+    except papermill.PapermillExecutionError as error:
+        os.replace(unfinished, target)
+        return f"{error.ename} in cell {error.exec_count}: {error.evalue}"
+    notebook.metadata["apmkit"] = {"digest": digest}
+    nbformat.write(notebook, unfinished)
+    os.replace(unfinished, target)
+    return None
+
+
+def _finished_digest(target: Path) -> str | None:
+    try:
+        return json.loads(target.read_text(encoding="utf-8"))["metadata"]["apmkit"]["digest"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None
+
+
+def _library_digest() -> str:
+    package = Path(apmkit.__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".yml"})
+    return _digest(part for path in files for part in (str(path.relative_to(package)).encode(), path.read_bytes()))
+
+
+def _data_digest() -> str:
+    from apmkit import datasets
+
+    return _digest(file.sha256.encode() for name in datasets.names() for file in datasets.describe(name).files)
+
+
+def _digest(parts) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _render(root: Path, *, all: bool) -> Path:
+    """Run jupyter-book; its output goes to ``_build/book.log``."""
+    build = root / "_build"
+    build.mkdir(exist_ok=True)
+    log = build / "book.log"
+    options = ["--config", "_config.yml", "--path-output", ".", "-W", "-n", "--keep-going", *(["--all"] if all else [])]
+    print("Building pages ...", file=sys.stderr, flush=True)
+    with log.open("w", encoding="utf-8") as output:
+        result = subprocess.run(
+            [*_JUPYTER_BOOK, "build", "book", *options],
+            cwd=root,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    index = build / "html" / "index.html"
+    if result.returncode or not index.exists():
+        # Sphinx reports a page's warnings only when it reads the page: forget what was read, or the next build passes.
+        shutil.rmtree(build / ".doctrees", ignore_errors=True)
+        lines = _COLOUR.sub("", log.read_text(encoding="utf-8")).splitlines()
+        problems = [line for line in lines if _PROBLEM.search(line)]
+        raise BookError("\n".join(["The book did not build.", *problems[:20], f"Its log is {log}."]))
+    return index
