@@ -247,20 +247,30 @@ class Panel:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def restrict(self, keep: np.ndarray) -> Panel:
-        """The panel of the units where `keep` (bool, shape (n_units,)) is true, with all its periods.
+    def restrict(self, units: np.ndarray, periods: np.ndarray | None = None) -> Panel:
+        """A part of the panel.
+
+        Parameters
+        ----------
+        units : ndarray of bool, shape (n_units,)
+        periods : ndarray of bool, shape (n_periods,), optional
+            Units not observed in these periods are left out too. Cohorts stay as they are.
 
         Raises
         ------
         PanelError
             Fewer than two clusters are left.
         """
+        periods = np.ones(len(self.periods), dtype=bool) if periods is None else periods
+        units = units & self.observed[:, periods].any(axis=1)
         part = object.__new__(Panel)
         part.unit, part.time, part.outcome, part.cluster = self.unit, self.time, self.outcome, self.cluster
-        part.units, part.periods = self.units[keep], self.periods
-        part.outcomes, part.cohorts = self.outcomes[keep], self.cohorts[keep]
-        part.weights = None if self.weights is None else self.weights[keep]
-        present, part.cluster_codes = np.unique(self.cluster_codes[keep], return_inverse=True)
+        part.units, part.periods = self.units[units], self.periods[periods]
+        part.outcomes, part.cohorts = self.outcomes[units][:, periods], self.cohorts[units]
+        part.weights = self.weights
+        if self.weights is not None:
+            part.weights = self.weights[units] if self.weights.ndim == 1 else self.weights[units][:, periods]
+        present, part.cluster_codes = np.unique(self.cluster_codes[units], return_inverse=True)
         part.clusters = self.clusters[present]
         if len(part.clusters) < 2:
             raise PanelError(
@@ -337,7 +347,7 @@ def _whole_numbers(data, column, *, missing: bool = False) -> np.ndarray:
 
 
 def _codes(values) -> tuple[np.ndarray, pd.Index]:
-    """Positions of `values` among their sorted distinct labels, by table look-up where the labels are dense integers."""
+    """Positions of `values` among their sorted distinct labels; a table look-up where these are dense integers."""
     array = np.asarray(values)
     if np.issubdtype(array.dtype, np.integer):
         low, high = int(array.min()), int(array.max())

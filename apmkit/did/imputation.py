@@ -1,0 +1,229 @@
+"""Imputation of untreated outcomes: Borusyak, Jaravel and Spiess (2024), and Gardner's (2022) two stages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from apmkit.did.kernel import (
+    Combination,
+    EstimationError,
+    Groups,
+    Moments,
+    Sample,
+    check_small_sample,
+    finish,
+    fixest_factor,
+)
+from apmkit.did.two_way import TwoWay
+from apmkit.estimate import Estimate
+from apmkit.panel import Panel
+
+
+def imputation(
+    panel: Panel,
+    *,
+    small_sample: Literal["none", "fixest"] = "none",
+    level: float = 0.95,
+) -> Estimate:
+    """Effect of treatment on each cohort in each period, against outcomes imputed from untreated observations.
+
+    Unit and period effects are fitted to untreated observations only; the effect is what treated observations add.
+
+    Parameters
+    ----------
+    panel : Panel
+    small_sample : {"none", "fixest"}
+        Factor and reference distribution of the standard errors. ``"none"`` is R ``didimputation``.
+    level : float
+        Level of the confidence intervals.
+
+    Returns
+    -------
+    Estimate
+        One term for each treated cohort and period. `aggregate` weights them by their observations. The standard
+        errors are conservative: residuals are centred on the mean effect of a cohort in a period.
+
+    Raises
+    ------
+    EstimationError
+        No treated unit has an untreated observation, or no period with treated units has untreated ones.
+
+    References
+    ----------
+    Borusyak, K., Jaravel, X. and Spiess, J. (2024), Review of Economic Studies 91(6), theorem 2 and eq. 8.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "clinic": list("aabbccdd"), "year": [2020, 2021] * 4,
+    ...     "visits": [5.0, 4.0, 6.0, 4.0, 5.0, 5.0, 7.0, 8.0], "start": [2021] * 4 + [None] * 4,
+    ... })
+    >>> panel = Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
+    >>> imputation(panel).aggregate("simple").table["estimate"].round(6).tolist()
+    [-2.0]
+    """
+    check_small_sample(small_sample)
+    first_stage = _FirstStage.of(panel)
+    groups, periods = first_stage.groups, first_stage.groups.panel.periods
+    labels, cells = [], []
+    for cohort in np.unique(groups.cohorts[np.isfinite(groups.cohorts)]):
+        for t in np.flatnonzero(periods >= cohort):
+            cell = np.zeros(groups.profile.shape, dtype=bool)
+            cell[groups.cohorts == cohort, t] = first_stage.usable[groups.cohorts == cohort, t]
+            if cell.any():
+                labels.append((f"ATT({cohort:.0f}, {periods[t]})", int(cohort), periods[t], periods[t] - int(cohort)))
+                cells.append(cell)
+    terms = pd.DataFrame(labels, columns=["term", "cohort", "period", "relative_time"])
+    return first_stage.estimate(
+        np.array(cells), terms, "imputation", small_sample, level,
+        f"imputation(panel, small_sample={small_sample!r}, level={level})", conservative=True,
+    )  # fmt: skip
+
+
+def two_stage(
+    panel: Panel,
+    *,
+    by: Literal["simple", "event"] = "simple",
+    small_sample: Literal["none", "fixest"] = "none",
+    level: float = 0.95,
+) -> Estimate:
+    """Gardner's two-stage estimator: the numbers of `imputation`, with standard errors of a second regression.
+
+    Parameters
+    ----------
+    panel : Panel
+    by : {"simple", "event"}
+        One effect, or one for each time since treatment. The latter includes times before treatment but -1, as means
+        of first-stage residuals.
+    small_sample : {"none", "fixest"}
+        Factor and reference distribution of the standard errors. ``"none"`` is R ``did2s``.
+    level : float
+        Level of the confidence intervals.
+
+    Raises
+    ------
+    EstimationError
+        No treated unit has an untreated observation, or no period with treated units has untreated ones.
+
+    References
+    ----------
+    Gardner, J. (2022), Two-stage differences in differences, arXiv:2207.05943, section 4.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "clinic": list("aabbccdd"), "year": [2020, 2021] * 4,
+    ...     "visits": [5.0, 4.0, 6.0, 4.0, 5.0, 5.0, 7.0, 8.0], "start": [2021] * 4 + [None] * 4,
+    ... })
+    >>> panel = Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
+    >>> two_stage(panel).table["estimate"].round(6).tolist()
+    [-2.0]
+    """
+    if by not in ("simple", "event"):
+        raise EstimationError(f"by={by!r} is not known: give 'simple' or 'event'.")
+    check_small_sample(small_sample)
+    first_stage = _FirstStage.of(panel)
+    groups = first_stage.groups
+    if by == "simple":
+        terms = pd.DataFrame({"term": ["ATT"]})
+        cells = (first_stage.usable & groups.treated)[None]
+    else:
+        start = np.where(np.isinf(groups.cohorts), np.nan, groups.cohorts)
+        relative = groups.panel.periods[None, :] - start[:, None]
+        times = np.unique(relative[first_stage.usable & np.isfinite(relative)])
+        times = times[times != -1].astype(int)
+        terms = pd.DataFrame({"term": [f"relative_time={e}" for e in times], "relative_time": times})
+        cells = (relative[None] == times[:, None, None]) & first_stage.usable
+    return first_stage.estimate(
+        cells, terms, "two-stage", small_sample, level,
+        f"two_stage(panel, by={by!r}, small_sample={small_sample!r}, level={level})", conservative=False,
+    )  # fmt: skip
+
+
+class _FirstStage:
+    """Unit and period effects of untreated observations, and which cells they reach."""
+
+    def __init__(self, sample: Sample):
+        self.sample = sample
+        self.groups = groups = Groups.of(sample.panel)
+        self.effects = TwoWay(groups.n, groups.profile * ~groups.treated)
+
+    @classmethod
+    def of(cls, panel: Panel) -> _FirstStage:
+        sample = Sample.of(panel)
+        whole = sample.panel
+        untreated = whole.observed & ~whole.treated
+        sample.drop(~untreated.any(axis=1), "units without any untreated period")
+        stage = cls(sample)
+        if not np.isfinite(sample.panel.cohorts).any():
+            raise EstimationError("No treated unit has an untreated observation: there is nothing to impute from.")
+        bare = ~(stage.effects.profile.sum(axis=0) > 0)
+        if bare.any():
+            sample.note("periods in which no unit is untreated", [str(p) for p in sample.panel.periods[bare]])
+            sample.panel = sample.panel.restrict(np.ones(len(sample.panel.units), dtype=bool), periods=~bare)
+            stage = cls(sample)
+        stage.usable = stage.groups.profile > 0
+        if not (stage.usable & stage.groups.treated).any():
+            raise EstimationError(
+                "Every period with treated units lacks untreated ones: effects cannot be told from period effects; "
+                "add units that start later or never."
+            )
+        return stage
+
+    def estimate(self, cells, terms, estimator, small_sample, level, call, *, conservative: bool) -> Estimate:
+        """Mean of outcome minus imputed outcome over the cells of each term, shape (terms, groups, periods)."""
+        groups, effects, sample = self.groups, self.effects, self.sample
+        moments = Moments.of(groups)
+        mass = cells * groups.mass
+        size = mass.sum(axis=(1, 2))
+        own = cells * groups.profile / size[:, None, None]
+        # What the means of the imputed outcomes put on untreated cells: through unit effects, then period effects.
+        unit_part = own.sum(axis=2, keepdims=True) * effects.share
+        period_load = (groups.n[:, None] * (own - unit_part)).sum(axis=1)
+        period_weight = period_load @ effects.period_inverse
+        spread = np.broadcast_to(period_weight[:, None, :], own.shape)
+        weights = own - unit_part - effects.profile * effects.within(spread)
+
+        balance = np.abs((groups.n[:, None] * weights).sum(axis=1)).max(axis=1)
+        identified = balance < 1e-8
+        if not identified.all():
+            sample.note("effects that no comparison identifies", terms["term"][~identified].tolist())
+            if not identified.any():
+                raise EstimationError(
+                    "The untreated observations do not connect the periods: no effect is identified; "
+                    "use a longer panel or more untreated units."
+                )
+            terms = terms[identified].reset_index(drop=True)
+            own, weights, cells, size = own[identified], weights[identified], cells[identified], size[identified]
+
+        period_effects = effects.period_effects(moments.total)
+        estimates = np.tensordot(weights, moments.total, axes=([1, 2], [0, 1]))
+        if conservative:
+            centre = self._mean_effects(cells, moments, period_effects)
+        else:
+            centre = np.tensordot(estimates, cells.astype(float), axes=(0, 0))
+        centring = np.einsum("jkt,t->jk", weights, period_effects) + np.einsum("jkt,kt->jk", own, centre)
+
+        sample.warn_of_small_groups()
+        panel = groups.panel
+        factor = 1.0
+        if small_sample == "fixest":
+            factor = fixest_factor(len(panel.clusters), panel.n_obs, len(terms), len(panel.periods))
+        return finish(
+            Combination(moments, weights, centring, factor, size),
+            terms, sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call,
+        )  # fmt: skip
+
+    def _mean_effects(self, cells, moments, period_effects) -> np.ndarray:
+        """Mean effect by cohort and period, weighted by squared weights of the units (their eq. 8)."""
+        groups, effects = self.groups, self.effects
+        total, n = moments.squares[:, :-1], moments.squares[:, -1:]
+        unit_effect = (effects.share * (total - n * period_effects)).sum(axis=1, keepdims=True)
+        gain = groups.profile**2 * (total - n * period_effects - unit_effect)
+        mean = np.einsum("jkt,kt->j", cells, gain) / np.einsum("jkt,kt->j", cells, groups.profile**2 * n)
+        return np.tensordot(mean, cells.astype(float), axes=(0, 0))

@@ -1,0 +1,362 @@
+"""The kernel: an estimator is a weight matrix and a centring.
+
+Units of one cohort that are observed in the same periods form a group k. With W (terms x groups x periods) and
+c (terms x groups), and a unit's weight w_i,
+
+    estimate = sum over units of w_i W_k . Y_i
+    score_i  = w_i (W_k . Y_i - c_k), summed within clusters
+    covariance = factor x sum over clusters of score score'
+
+Estimators differ in W and c only. In a balanced panel the groups are the cohorts. A ragged panel has more groups, and
+weights that change over time make every unit its own group; nothing else changes.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from apmkit.estimate import Estimate
+from apmkit.panel import DesignWarning, Panel
+
+
+class EstimationError(ValueError):
+    """The panel is sound, but this estimator cannot use it; the message says why and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Units that share a cohort and the periods in which they are observed.
+
+    Attributes
+    ----------
+    of_unit : ndarray of int, shape (n_units,)
+    cohorts : ndarray, shape (n_groups,)
+        First treated period; infinity if never treated.
+    n : ndarray, shape (n_groups,)
+        Number of units, or the sum of their weights.
+    profile : ndarray, shape (n_groups, n_periods)
+        One where observed, zero elsewhere; the weight itself where weights change over time.
+    """
+
+    panel: Panel
+    of_unit: np.ndarray
+    cohorts: np.ndarray
+    n: np.ndarray
+    profile: np.ndarray
+
+    @classmethod
+    def of(cls, panel: Panel) -> Groups:
+        weights = panel.weights
+        if weights is not None and weights.ndim == 2:
+            n_units = len(panel.units)
+            return cls(panel, np.arange(n_units), panel.cohorts, np.ones(n_units), weights)
+        if panel.is_balanced:
+            cohorts, of_unit = np.unique(panel.cohorts, return_inverse=True)
+            profile = np.ones((len(cohorts), len(panel.periods)))
+        else:
+            _, cohort_code = np.unique(panel.cohorts, return_inverse=True)
+            key = np.column_stack([cohort_code, np.packbits(panel.observed, axis=1)])
+            _, first, of_unit = np.unique(key, axis=0, return_index=True, return_inverse=True)
+            cohorts, profile = panel.cohorts[first], panel.observed[first].astype(float)
+        n = np.bincount(of_unit.ravel(), weights=weights, minlength=len(cohorts)).astype(float)
+        return cls(panel, of_unit.ravel(), cohorts, n, profile)
+
+    @property
+    def mass(self) -> np.ndarray:
+        """Observations (or weight) of a group in each period, shape (n_groups, n_periods)."""
+        return self.n[:, None] * self.profile
+
+    @cached_property
+    def treated(self) -> np.ndarray:
+        """Whether a group is under treatment in a period, shape (n_groups, n_periods)."""
+        return self.panel.periods[None, :] >= self.cohorts[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums of outcomes from which every estimate and covariance follows.
+
+    Attributes
+    ----------
+    groups : Groups
+    rows : ndarray, shape (pairs, n_periods + 1)
+        For each pair of group and cluster the weighted sum of outcomes by period, zero where not observed, and the
+        sum of weights. Sorted by group.
+    cluster : ndarray of int, shape (pairs,)
+    starts : ndarray of int, shape (n_groups + 1,)
+        Where the rows of each group begin.
+    squares : ndarray, shape (n_groups, n_periods + 1)
+        Sums like those of `rows` by group, with the squares of the units' weights.
+    """
+
+    groups: Groups
+    rows: np.ndarray
+    cluster: np.ndarray
+    starts: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, groups: Groups, *, centre_units: bool = True) -> Moments:
+        """Collect the moments of a panel.
+
+        A constant per period, and per unit where the weights of a unit sum to zero over time, cancels in every
+        estimate. Taking it out first keeps the products small and the covariance exact.
+        """
+        panel = groups.panel
+        order = np.argsort(groups.of_unit, kind="stable")
+        group = groups.of_unit[order]
+        y = panel.outcomes[order]
+        absent = None if panel.is_balanced else np.isnan(y)
+        if absent is None:
+            y -= y.mean(axis=0)
+            if centre_units:
+                y -= y.mean(axis=1, keepdims=True)
+        else:
+            y -= np.nanmean(y, axis=0)
+            if centre_units:
+                y -= np.nanmean(y, axis=1, keepdims=True)
+            y[absent] = 0.0
+        weight = np.ones(len(y))
+        if panel.weights is not None and panel.weights.ndim == 1:
+            weight = panel.weights[order]
+            y *= weight[:, None]
+        rows, cluster = np.column_stack([y, weight]), panel.cluster_codes[order]
+        every_group = np.arange(len(groups.n) + 1)
+        squares = np.add.reduceat(rows * weight[:, None], np.searchsorted(group, every_group[:-1]), axis=0)
+        if panel.cluster != panel.unit:
+            pair = group * len(panel.clusters) + cluster
+            present, at = np.unique(pair, return_inverse=True)
+            sums = np.zeros((len(present), rows.shape[1]))
+            np.add.at(sums, at, rows)
+            rows, cluster, group = sums, present % len(panel.clusters), present // len(panel.clusters)
+        return cls(groups, rows, cluster, np.searchsorted(group, every_group), squares)
+
+    @cached_property
+    def total(self) -> np.ndarray:
+        """Weighted sum of outcomes, shape (n_groups, n_periods)."""
+        return np.add.reduceat(self.rows[:, :-1], self.starts[:-1], axis=0)
+
+    @cached_property
+    def cross(self) -> np.ndarray:
+        """Cross-products of the rows of each group, shape (n_groups, n_periods + 1, n_periods + 1)."""
+        return np.stack(
+            [self.rows[a:b].T @ self.rows[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Combination:
+    """Estimates as weights on outcomes, with what their covariance and averages need.
+
+    Attributes
+    ----------
+    moments : Moments
+    weights : ndarray, shape (terms, n_groups, n_periods)
+    centring : ndarray, shape (terms, n_groups)
+    factor : float
+        Small-sample factor of the covariance.
+    size : ndarray, shape (terms,)
+        Weight of a term when terms are averaged.
+    share_mass : ndarray, shape (n_groups,), or None
+        What one unit adds to the share of its cohort, if averages are to carry the error of estimated shares.
+    """
+
+    moments: Moments
+    weights: np.ndarray
+    centring: np.ndarray
+    factor: float
+    size: np.ndarray
+    share_mass: np.ndarray | None = None
+
+    @property
+    def estimates(self) -> np.ndarray:
+        return np.tensordot(self.weights, self.moments.total, axes=([1, 2], [0, 1]))
+
+    @cached_property
+    def _coefficients(self) -> np.ndarray:
+        return np.concatenate([self.weights, -self.centring[:, :, None]], axis=2)
+
+    def covariance(self) -> np.ndarray:
+        moments = self.moments
+        panel = moments.groups.panel
+        n_groups, width = len(moments.starts) - 1, moments.rows.shape[1]
+        if panel.cluster == panel.unit and n_groups * width <= len(moments.rows):
+            half = self._coefficients.transpose(1, 0, 2) @ moments.cross
+            return self.factor * np.einsum("gjt,lgt->jl", half, self._coefficients, optimize=True)
+        score = self._scores()
+        return self.factor * score @ score.T
+
+    def influence(self) -> np.ndarray:
+        """Scores of the clusters, shape (n_clusters, terms), scaled so that their cross-product is the covariance."""
+        return math.sqrt(self.factor) * self._scores().T
+
+    def _scores(self) -> np.ndarray:
+        moments = self.moments
+        scores = np.zeros((len(self.size), len(moments.groups.panel.clusters)))
+        for group, (a, b) in enumerate(zip(moments.starts[:-1], moments.starts[1:], strict=True)):
+            scores[:, moments.cluster[a:b]] += self._coefficients[:, group, :] @ moments.rows[a:b].T
+        return scores
+
+    def averaged(self, matrix: np.ndarray, size: np.ndarray, shift: np.ndarray | None = None) -> Combination:
+        """Linear combinations `matrix` (rows, terms) of the terms; `shift` (rows, n_groups) moves the centring."""
+        centring = matrix @ self.centring
+        return Combination(
+            self.moments,
+            np.tensordot(matrix, self.weights, axes=(1, 0)),
+            centring if shift is None else centring - shift,
+            self.factor,
+            size,
+            self.share_mass,
+        )
+
+
+@dataclass
+class Sample:
+    """The part of a panel that an estimator uses, and a record of the rest."""
+
+    panel: Panel
+    left_out: dict[str, dict] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, panel: Panel) -> Sample:
+        """Set apart units treated from the first period: they have no time before treatment.
+
+        Raises
+        ------
+        EstimationError
+            No unit starts treatment within the panel.
+        """
+        sample = cls(panel)
+        always = panel.cohorts <= panel.periods[0]
+        sample.drop(always, f"units treated from the first period {panel.periods[0]}")
+        if not np.isfinite(sample.panel.cohorts).any():
+            raise EstimationError(
+                f"No unit of {panel.outcome!r} starts treatment after the first period {panel.periods[0]} "
+                f"and by the last {panel.periods[-1]}: there is no effect to estimate; check the cohort column."
+            )
+        return sample
+
+    def drop(self, units: np.ndarray, reason: str) -> None:
+        """Leave out the units where the mask is true, and remember how many and which."""
+        if units.any():
+            self.note(reason, [str(label) for label in self.panel.units[units]])
+            self.panel = self.panel.restrict(~units)
+
+    def note(self, reason: str, names: list[str]) -> None:
+        """Record and warn of what is left out."""
+        if not names:
+            return
+        first = names[:10]
+        self.left_out[reason] = {"count": len(names), "first": first}
+        more = f" and {len(names) - len(first):,} more" if len(names) > len(first) else ""
+        warnings.warn(f"Left out {len(names):,} {reason}: {', '.join(first)}{more}.", DesignWarning, stacklevel=6)
+
+    def warn_of_small_groups(self) -> None:
+        """Warn of treated cohorts and of clusters that hold one unit."""
+        panel = self.panel
+        cohort_of = np.isfinite(panel.cohorts)
+        pairs = pd.DataFrame({"cohort": panel.cohorts[cohort_of], "cluster": panel.cluster_codes[cohort_of]})
+        clusters = pairs.groupby("cohort")["cluster"].nunique()
+        alone = [f"{g:.0f}" for g in clusters.index[clusters == 1]]
+        if alone:
+            warnings.warn(
+                f"Cohort {', '.join(alone)} holds a single {panel.cluster}: the standard error of its own effects "
+                "cannot be trusted; read averages over cohorts, or use synthetic control.",
+                DesignWarning,
+                stacklevel=5,
+            )
+        if panel.cluster != panel.unit:
+            single = int((np.bincount(panel.cluster_codes) == 1).sum())
+            if single:
+                warnings.warn(
+                    f"{single} of {len(panel.clusters)} clusters of {panel.cluster!r} hold one unit: "
+                    "the variance within such a cluster is not seen.",
+                    DesignWarning,
+                    stacklevel=5,
+                )
+
+
+def fixest_factor(n_clusters: int, n_obs: int, n_coefficients: int, n_periods: int) -> float:
+    """Small-sample factor of R's fixest: G/(G-1) x (n-1)/(n-K); unit effects are nested in the clusters."""
+    k = n_coefficients + n_periods
+    if n_obs <= k:
+        raise EstimationError(
+            f"{n_obs} rows cannot carry {n_coefficients} effects and {n_periods} periods: add units or pool effects."
+        )
+    return n_clusters / (n_clusters - 1) * (n_obs - 1) / (n_obs - k)
+
+
+def finish(
+    combination: Combination,
+    terms: pd.DataFrame,
+    *,
+    sample: Sample,
+    estimator: str,
+    small_sample: str,
+    level: float,
+    call: str,
+    diagnostics: dict | None = None,
+) -> Estimate:
+    """An Estimate from a combination and its labelled terms."""
+    panel = sample.panel
+    return Estimate.from_covariance(
+        terms,
+        combination.estimates,
+        combination.covariance(),
+        level=level,
+        degrees_of_freedom=len(panel.clusters) - 1 if small_sample == "fixest" else math.inf,
+        estimand="ATT",
+        estimator=estimator,
+        outcome=panel.outcome,
+        n_obs=panel.n_obs,
+        n_units=len(panel.units),
+        n_clusters=len(panel.clusters),
+        diagnostics={
+            "left_out": sample.left_out,
+            "small_sample": small_sample,
+            "variance_factor": combination.factor,
+            "reference_distribution": "t(clusters - 1)" if small_sample == "fixest" else "normal",
+            "cluster": panel.cluster,
+            "groups": len(combination.moments.groups.n),
+            **(diagnostics or {}),
+        },
+        call=call,
+        panel=panel,
+        combination=combination,
+    )
+
+
+def check_small_sample(value: str) -> None:
+    if value not in ("none", "fixest"):
+        raise EstimationError(f"small_sample={value!r} is not known: give 'none' or 'fixest'.")
+
+
+def cell_weights(estimate: Estimate, term: str | None) -> pd.DataFrame:
+    """Weights on cohort x period means for one term, summed over the groups of a cohort.
+
+    Raises
+    ------
+    ValueError
+        The estimator has no such weights, or there is no such term.
+    """
+    combination = estimate.combination
+    if combination is None:
+        raise ValueError(f"{estimate.estimator} has no weights on cohort x period cells.")
+    names = estimate.table["term"].tolist()
+    if term is None and len(names) > 1:
+        raise ValueError(f"Name one of the {len(names)} terms, for instance term={names[0]!r}.")
+    if term is not None and term not in names:
+        raise ValueError(f"There is no term {term!r}: the terms are {', '.join(names)}.")
+    groups = combination.moments.groups
+    w = combination.weights[names.index(term) if term else 0] * groups.n[:, None]
+    labels = ["never" if np.isinf(g) else int(g) for g in groups.cohorts]
+    frame = pd.DataFrame(
+        w, index=pd.Index(labels, name="cohort"), columns=pd.Index(groups.panel.periods, name="period")
+    )
+    return frame.groupby(level=0, sort=False).sum()

@@ -1,0 +1,266 @@
+"""Two-way fixed effects regressions: one effect, an event study, and Sun and Abraham (2021)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import qr, solve_triangular
+
+from apmkit.did.kernel import (
+    Combination,
+    EstimationError,
+    Groups,
+    Moments,
+    Sample,
+    check_small_sample,
+    finish,
+    fixest_factor,
+)
+from apmkit.did.two_way import TwoWay
+from apmkit.estimate import Estimate
+from apmkit.panel import Panel
+
+
+def twfe(
+    panel: Panel,
+    *,
+    small_sample: Literal["none", "fixest"] = "fixest",
+    level: float = 0.95,
+) -> Estimate:
+    """One effect of treatment by two-way fixed effects.
+
+    The regression of the outcome on unit effects, period effects and a treatment dummy. With staggered timing it also
+    compares units with others already treated, and may weight some effects negatively; see ``weights()``.
+
+    Parameters
+    ----------
+    panel : Panel
+    small_sample : {"none", "fixest"}
+        Factor and reference distribution of the standard errors. ``"fixest"`` is R ``fixest``.
+    level : float
+        Level of the confidence interval.
+
+    Returns
+    -------
+    Estimate
+        One term, in units of the outcome.
+
+    Raises
+    ------
+    EstimationError
+        Treatment does not vary beyond unit and period.
+
+    References
+    ----------
+    Goodman-Bacon, A. (2021), Journal of Econometrics 225(2), eq. 2.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "clinic": list("aabbccdd"), "year": [2020, 2021] * 4,
+    ...     "visits": [5.0, 4.0, 6.0, 4.0, 5.0, 5.0, 7.0, 8.0], "start": [2021] * 4 + [None] * 4,
+    ... })
+    >>> panel = Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
+    >>> twfe(panel).table["estimate"].round(6).tolist()
+    [-2.0]
+    """
+    sample, groups = _regression_sample(panel)
+    regressors = groups.treated[None].astype(float)
+    return _fit(
+        sample, groups, regressors, pd.DataFrame({"term": ["ATT"]}), "two-way fixed effects", small_sample, level,
+        f"twfe(panel, small_sample={small_sample!r}, level={level})",
+    )  # fmt: skip
+
+
+def event_study(
+    panel: Panel,
+    *,
+    bins: tuple[int, int] | None = None,
+    small_sample: Literal["none", "fixest"] = "fixest",
+    level: float = 0.95,
+) -> Estimate:
+    """Effects by time since treatment in one two-way fixed effects regression.
+
+    The period before treatment, relative time -1, is the reference; never-treated units belong to it too.
+
+    Parameters
+    ----------
+    panel : Panel
+    bins : (int, int), optional
+        Pool relative times at or before the first number and at or after the second. Nothing is pooled by default.
+    small_sample : {"none", "fixest"}
+        Factor and reference distribution of the standard errors. ``"fixest"`` is R ``fixest``.
+    level : float
+        Level of the confidence intervals.
+
+    Returns
+    -------
+    Estimate
+        One term for each relative time but -1. Where effects differ between cohorts a term mixes relative times
+        (Sun and Abraham 2021); compare with `sun_abraham`.
+
+    Raises
+    ------
+    EstimationError
+        No unit is observed at relative time -1, or `bins` do not enclose -1 and 0.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "clinic": list("aaabbbcccddd"), "year": [2019, 2020, 2021] * 4,
+    ...     "visits": [5.0, 5, 4, 6, 6, 4, 5, 5, 5, 7, 7, 8], "start": [2021] * 6 + [None] * 6,
+    ... })
+    >>> event_study(Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")).table["term"].tolist()
+    ['relative_time=-2', 'relative_time=0']
+    """
+    sample, groups = _regression_sample(panel)
+    relative = groups.panel.periods[None, :] - np.where(np.isinf(groups.cohorts), np.nan, groups.cohorts)[:, None]
+    if bins is not None:
+        low, high = bins
+        if not low <= -2 or not high >= 0:
+            raise EstimationError(f"bins={bins!r} must be at most -2 and at least 0: -1 is the reference.")
+        relative = np.where(np.isnan(relative), np.nan, np.clip(relative, low, high))
+    seen = groups.profile > 0
+    if not (seen & (relative == -1)).any():
+        raise EstimationError(
+            "No treated unit is observed in the period just before its treatment, relative time -1: "
+            "there is no reference; check the cohort and time columns."
+        )
+    times = np.unique(relative[seen & np.isfinite(relative)])
+    times = times[times != -1].astype(int)
+    terms = pd.DataFrame({"term": [f"relative_time={e}" for e in times], "relative_time": times})
+    regressors = (relative[None] == times[:, None, None]).astype(float)
+    return _fit(
+        sample, groups, regressors, terms, "two-way fixed effects event study", small_sample, level,
+        f"event_study(panel, bins={bins!r}, small_sample={small_sample!r}, level={level})",
+        {"reference": "relative time -1"},
+    )  # fmt: skip
+
+
+def sun_abraham(
+    panel: Panel,
+    *,
+    small_sample: Literal["none", "fixest"] = "fixest",
+    level: float = 0.95,
+) -> Estimate:
+    """Effect of treatment on each cohort in each period, from one saturated regression.
+
+    The reference is relative time -1 of never-treated units; without any, of the last cohort, whose treated periods
+    are left out.
+
+    Parameters
+    ----------
+    panel : Panel
+    small_sample : {"none", "fixest"}
+        Factor and reference distribution of the standard errors. ``"fixest"`` is R ``fixest::sunab``.
+    level : float
+        Level of the confidence intervals.
+
+    Returns
+    -------
+    Estimate
+        One term for each cohort and period but relative time -1. `aggregate` averages them with the observed shares,
+        taken as given.
+
+    Raises
+    ------
+    EstimationError
+        There is one cohort and no never-treated unit, or no effect is identified.
+
+    References
+    ----------
+    Sun, L. and Abraham, S. (2021), Journal of Econometrics 225(2), eq. 26 and definition 2.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "clinic": list("aaabbbcccddd"), "year": [2019, 2020, 2021] * 4,
+    ...     "visits": [5.0, 5, 4, 6, 6, 4, 5, 5, 5, 7, 7, 8], "start": [2021] * 6 + [None] * 6,
+    ... })
+    >>> panel = Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
+    >>> sun_abraham(panel).aggregate("simple").table["estimate"].round(6).tolist()
+    [-2.0]
+    """
+    sample, groups = _regression_sample(panel)
+    cohorts, periods = groups.cohorts, groups.panel.periods
+    treated_cohorts = np.unique(cohorts[np.isfinite(cohorts)])
+    diagnostics = {"reference": "relative time -1 of never-treated units"}
+    if not np.isinf(cohorts).any():
+        last = treated_cohorts[-1]
+        if len(treated_cohorts) == 1:
+            raise EstimationError(
+                f"All units start treatment in {last:.0f}: there is nobody to compare with; add units that start later "
+                "or never."
+            )
+        after = periods >= last
+        sample.note("periods in which no unit is untreated", [str(p) for p in periods[after]])
+        sample.panel = sample.panel.restrict(np.ones(len(sample.panel.units), dtype=bool), periods=~after)
+        groups = Groups.of(sample.panel)
+        cohorts, treated_cohorts = groups.cohorts, treated_cohorts[:-1]
+        diagnostics["reference"] = f"relative time -1 of the last cohort, {last:.0f}"
+    seen = groups.profile > 0
+    labels, regressors = [], []
+    for cohort in treated_cohorts:
+        for t, period in enumerate(periods):
+            relative = period - int(cohort)
+            if relative != -1 and seen[cohorts == cohort, t].any():
+                labels.append((f"ATT({cohort:.0f}, {period})", int(cohort), period, relative))
+                dummy = np.zeros(groups.profile.shape)
+                dummy[cohorts == cohort, t] = 1.0
+                regressors.append(dummy)
+    terms = pd.DataFrame(labels, columns=["term", "cohort", "period", "relative_time"])
+    return _fit(
+        sample, groups, np.array(regressors), terms, "Sun-Abraham", small_sample, level,
+        f"sun_abraham(panel, small_sample={small_sample!r}, level={level})", diagnostics,
+    )  # fmt: skip
+
+
+def _regression_sample(panel: Panel) -> tuple[Sample, Groups]:
+    sample = Sample.of(panel)
+    if not sample.panel.is_balanced:
+        sample.drop(
+            sample.panel.observed.sum(axis=1) == 1, f"units observed once, which unit effects absorb ({panel.unit})"
+        )
+    return sample, Groups.of(sample.panel)
+
+
+def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call, diagnostics=None) -> Estimate:
+    check_small_sample(small_sample)
+    moments, effects = Moments.of(groups), TwoWay(groups.n, groups.profile)
+    residual = effects.residual(regressors)
+    root = np.sqrt(groups.mass)
+    r = qr((residual * root).reshape(len(terms), -1).T, mode="r")[0][: len(terms)]
+    scale = np.sqrt(((regressors * root) ** 2).sum(axis=(1, 2)))
+    identified = np.abs(np.diag(r)) > 1e-9 * scale
+    if not identified.any():
+        raise EstimationError(
+            "Treatment does not vary beyond units and periods: every unit starts at the same time, or none is left to "
+            "compare with; add units that start later or never."
+        )
+    if not identified.all():
+        sample.note("effects that no comparison identifies", terms["term"][~identified].tolist())
+        terms = terms[identified].reset_index(drop=True)
+        return _fit(sample, groups, regressors[identified], terms, estimator, small_sample, level, call, diagnostics)
+    inverse_gram = solve_triangular(r, solve_triangular(r, np.eye(len(terms)), trans="T"))
+    weights = np.tensordot(inverse_gram, residual * groups.profile, axes=(1, 0))
+    coefficients = np.tensordot(weights, moments.total, axes=([1, 2], [0, 1]))
+    fitted = np.tensordot(coefficients, regressors, axes=(0, 0))
+    period_effects = effects.period_effects(moments.total - groups.n[:, None] * fitted)
+    centring = np.einsum("jkt,kt->jk", weights, fitted + period_effects)
+
+    sample.warn_of_small_groups()
+    n_obs, n_periods = groups.panel.n_obs, regressors.shape[2]
+    factor = (
+        fixest_factor(len(groups.panel.clusters), n_obs, len(terms), n_periods) if small_sample == "fixest" else 1.0
+    )
+    size = np.einsum("jkt,kt->j", regressors, groups.mass)
+    return finish(
+        Combination(moments, weights, centring, factor, size),
+        terms, sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call,
+        diagnostics=diagnostics,
+    )  # fmt: skip
