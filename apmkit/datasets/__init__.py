@@ -1,0 +1,22 @@
+"""Real data of payment reform in the US and Canada: a registry with sources and codebooks, and one tidy frame each.
+
+>>> from apmkit import datasets
+>>> frame = datasets.load("unmet_need")
+>>> list(frame.columns)
+['year', 'province', 'unmet_need']
+"""
+
+from apmkit.datasets.catalogue import Column, DataError, DataFile, Dataset, describe, names
+from apmkit.datasets.loading import load
+from apmkit.datasets.store import user_data_folder
+
+__all__ = [
+    "Column",
+    "DataError",
+    "DataFile",
+    "Dataset",
+    "describe",
+    "load",
+    "names",
+    "user_data_folder",
+]

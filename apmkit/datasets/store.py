@@ -1,0 +1,131 @@
+"""Bytes of data files: those shipped with the package and those a user added, each checked against its SHA-256."""
+
+import gzip
+import hashlib
+import os
+import sys
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from apmkit.datasets.catalogue import DataError, DataFile, Dataset
+
+SHIPPED = Path(__file__).parent / "files"
+_WHOLE_TABLE = "added"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that `load` reads; `year` is set where each year is a file of its own."""
+
+    name: str
+    data: bytes
+    year: int | None
+    added: bool
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def user_data_folder() -> Path:
+    """Folder of the files a user added: the variable APMKIT_DATA, or the platform's place for application data.
+
+    Examples
+    --------
+    >>> user_data_folder().name
+    'apmkit'
+    """
+    if chosen := os.environ.get("APMKIT_DATA"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "apmkit"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "apmkit"
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share")) / "apmkit"
+
+
+def decompressed(path: Path) -> bytes:
+    """Content of a file, without its gzip layer if it has one."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise DataError(f"{path.name} is truncated or not a gzip file; get a fresh copy.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def shipped(file: DataFile) -> bytes:
+    """Content of a shipped file, checked against the registry."""
+    data = decompressed(SHIPPED / file.name)
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        raise DataError(f"{file.name} does not match its SHA-256 in the registry; reinstall apmkit to restore it.")
+    return data
+
+
+def is_shipped(file: DataFile) -> bool:
+    """Whether the file is part of this installation; tables under CIHI's notice are not part of the wheel."""
+    return (SHIPPED / file.name).exists()
+
+
+def added_files(dataset: Dataset) -> dict[int | None, Path]:
+    """Files a user added, by year; the key is None where one file holds all added years."""
+    found: dict[int | None, Path] = {}
+    for path in sorted((user_data_folder() / dataset.name).glob("*.csv")):
+        stem = path.name.partition(".")[0]
+        year = None if stem == _WHOLE_TABLE else int(stem)
+        if year in found:
+            raise DataError(f"Two added files hold the same years of {dataset.name}; delete {path} or {found[year]}.")
+        found[year] = path
+    return found
+
+
+def read_added(path: Path) -> bytes:
+    """Content of an added file, checked against the SHA-256 in its name."""
+    data = decompressed(path)
+    if hashlib.sha256(data).hexdigest() != path.name.split(".")[1]:
+        raise DataError(f"{path} was changed or truncated after it was added; delete it and add the original again.")
+    return data
+
+
+def write_added(dataset: Dataset, year: int | None, data: bytes) -> Path:
+    """Put a validated file into the user's folder in one step and remove the one it replaces."""
+    folder = user_data_folder() / dataset.name
+    before = added_files(dataset).get(year)
+    path = folder / f"{year or _WHOLE_TABLE}.{hashlib.sha256(data).hexdigest()}.csv"
+    if path == before:
+        return path
+    temporary = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+        temporary.replace(path)
+        if before:
+            before.unlink()
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise DataError(f"{folder} cannot be written: {error.strerror or error}.") from None
+    return path
+
+
+def sources(dataset: Dataset) -> list[Source]:
+    """Every file that `load` reads: shipped ones, and added ones, which stand for the shipped file of their year."""
+    added = added_files(dataset)
+    files = [file for file in dataset.files if file.year is None or file.year not in added]
+    missing = [file.name for file in files if not is_shipped(file)]
+    if missing and not (dataset.how_to_get and added):
+        remedy = dataset.how_to_get or "reinstall apmkit to restore it"
+        raise DataError(f"The data set {dataset.name!r} lacks {missing[0]} in this installation: {remedy}.")
+    here = [Source(file.name, shipped(file), file.year, False) for file in files if file.name not in missing]
+    return here + [Source(path.name, read_added(path), year, True) for year, path in sorted(added.items(), key=str)]
+
+
+def checksum(dataset: Dataset) -> str:
+    """One SHA-256 over the names and contents of all files that `load` reads."""
+    lines = sorted(f"{source.name} {source.sha256}\n" for source in sources(dataset))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,143 @@
+"""Published text into columns: one reader and one set of conversions for every layout."""
+
+import csv
+import io
+from pathlib import Path
+
+import pandas as pd
+
+from apmkit.datasets.catalogue import DataError, Dataset
+
+# What publishers print for "suppressed", "not applicable" and "not reported".
+MISSING = ["", "*", "-", ".", "^", "~", "N/A", "P4R", "Not applicable"]
+
+
+def read_csv(data: bytes, name: str) -> pd.DataFrame:
+    """Read a published table as text, all columns, nothing taken for missing.
+
+    Raises
+    ------
+    DataError
+        If it is no CSV table, or a row has more or fewer fields than the header (a truncated file).
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("cp1252", errors="replace")
+    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    if len(rows) < 2 or len(rows[0]) < 2 or "\0" in text:
+        raise DataError(f"{name} is not a CSV table with a header and rows.")
+    width = len(rows[0])
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            raise DataError(f"{name} is truncated or damaged: row {number} has {len(row)} fields, the header {width}.")
+    header = [column.strip() for column in rows[0]]
+    if repeated := sorted({column for column in header if header.count(column) > 1}):
+        raise DataError(f"{name} has the column {repeated[0]!r} twice; keep one.")
+    return pd.DataFrame(rows[1:], columns=header, dtype=str)
+
+
+def read_user_file(path: Path, dataset: Dataset) -> bytes:
+    """CSV bytes of a file that a user wants to add; a workbook gives its first sheet that has the expected columns."""
+    from apmkit.datasets.store import decompressed
+
+    if path.name.lower().endswith((".csv", ".csv.gz")):
+        return decompressed(path)
+    if path.suffix.lower() != ".xlsx" or not dataset.layout:
+        kinds = ".csv, .csv.gz or .xlsx" if dataset.layout else ".csv or .csv.gz"
+        raise DataError(f"{path.name} is not a {kinds} file; save the table as one of these.")
+    try:
+        sheets = pd.read_excel(path, sheet_name=None, dtype=str, keep_default_na=False)
+    except Exception as error:  # openpyxl raises whatever its ZIP and XML layers raise
+        raise DataError(f"{path.name} cannot be read as a workbook ({type(error).__name__}).") from None
+    for sheet in sheets.values():
+        if set(dataset.layout) <= set(sheet.columns):
+            return sheet[list(dataset.layout)].to_csv(index=False).encode()
+    raise DataError(f"No sheet of {path.name} has the columns {', '.join(dataset.layout)}.")
+
+
+def blank(text: pd.Series) -> pd.Series:
+    """Stripped text, with every mark for a missing value made missing."""
+    stripped = text.str.strip()
+    return stripped.mask(stripped.isin(MISSING))
+
+
+def numbers(text: pd.Series, name: str) -> pd.Series:
+    """Text as floats, without ``$``, ``%`` and thousands commas.
+
+    Raises
+    ------
+    DataError
+        If a value is neither a number nor a mark for a missing value.
+    """
+    marked = blank(text)
+    values = pd.to_numeric(marked, errors="coerce")
+    if (unread := values.isna() & marked.notna()).any():
+        values = values.where(~unread, pd.to_numeric(marked.str.replace(r"[$,%\s]", "", regex=True), errors="coerce"))
+    if (unread := values.isna() & marked.notna()).any():
+        raise DataError(f"Column {name!r} holds {marked[unread].iloc[0]!r}, which is not a number.")
+    return values.astype(float)
+
+
+def integers(text: pd.Series, name: str) -> pd.Series:
+    """Text as integers, none missing."""
+    values = numbers(text, name)
+    if values.isna().any() or (values % 1 != 0).any():
+        raise DataError(f"Column {name!r} holds {text[values.isna() | (values % 1 != 0)].iloc[0]!r}, not a whole number.")
+    return values.astype(int)
+
+
+def flags(text: pd.Series, name: str) -> pd.Series:
+    """Text 0 and 1 as nullable booleans."""
+    values = numbers(text, name)
+    if not values.dropna().isin([0, 1]).all():
+        raise DataError(f"Column {name!r} holds values other than 0 and 1.")
+    return values.astype("boolean")
+
+
+def dates(text: pd.Series, name: str) -> pd.Series:
+    """Month/day/year, with or without a time or a century, and spreadsheet serial numbers, as dates."""
+    day = blank(text).str.split(" ").str[0]
+    serial = pd.to_numeric(day, errors="coerce")
+    values = pd.to_datetime(serial, unit="D", origin="1899-12-30").astype("datetime64[s]")
+    for form in ("%m/%d/%Y", "%m/%d/%y", "%Y-%m-%d"):
+        values = values.fillna(pd.to_datetime(day.where(values.isna()), format=form, errors="coerce"))
+    if (unread := values.isna() & day.notna()).any():
+        raise DataError(f"Column {name!r} holds {day[unread].iloc[0]!r}, which is not a date.")
+    return values
+
+
+def coded(text: pd.Series, codes: dict[str, str], name: str) -> pd.Series:
+    """Text replaced by its code; unknown text is refused."""
+    values = text.map(codes)
+    if (unknown := values.isna() & text.notna()).any():
+        raise DataError(f"Column {name!r} holds {text[unknown].iloc[0]!r}; known are {', '.join(codes)}.")
+    return values
+
+
+def require_valid(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """The frame, if its columns are the codebook's, no key occurs twice and every value keeps its range.
+
+    Raises
+    ------
+    DataError
+        Naming the key or the column and value at fault.
+    """
+    if list(frame.columns) != dataset.columns:
+        odd = sorted(set(frame.columns) ^ set(dataset.columns))
+        raise DataError(f"Columns of {dataset.name} differ from its codebook: {', '.join(odd) or 'their order'}.")
+    if (twice := frame.duplicated(list(dataset.key))).any():
+        row = ", ".join(f"{column} {frame.loc[twice, column].iloc[0]}" for column in dataset.key)
+        raise DataError(f"{dataset.name} has two rows for {row}; keep one.")
+    for entry in dataset.codebook:
+        if entry.within is None:
+            continue
+        low, high = entry.within
+        values = frame[entry.column]
+        if (outside := (values < low) | (values > high)).any():
+            value = values[outside].iloc[0]
+            raise DataError(
+                f"Column {entry.column!r} ({entry.source or 'computed'}) holds {value:g}, outside {low:g} to {high:g} "
+                f"{entry.unit}; check the file's units."
+            )
+    return frame
