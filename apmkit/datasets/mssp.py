@@ -112,8 +112,13 @@ def tidy(tables: Mapping[int, pd.DataFrame], crosswalk: pd.DataFrame, dataset: D
     columns["aco_id"] = _persistent_id(raw["aco_id"], crosswalk)
     columns["state"] = _state_codes(raw["aco_state"])
     columns["earned_savings"] += numbers(raw["shared_losses"], "shared_losses").fillna(0)
+    adjustment = columns["regional_adjustment"]
+    columns["positive_regional_adjustment"] = (adjustment > 0).astype("boolean").mask(adjustment.isna())
+    in_dollars = adjustment.abs().groupby(raw["year"]).transform("max") > 1
+    columns["regional_adjustment"] = adjustment.where(in_dollars)
     frame = pd.DataFrame(columns)
     frame["first_agreement_start"] = _first_start(frame, crosswalk)
+    frame["performance_months"] = _performance_months(frame)
     return _complete_2013(frame, numbers(raw["minimum_loss_rate"], "minimum_loss_rate"))
 
 
@@ -191,6 +196,14 @@ def _first_start(frame: pd.DataFrame, crosswalk: pd.DataFrame) -> pd.Series:
     initial = frame["agreement_start"].where(frame["agreement_type"] == "initial")
     own = frame["first_agreement_start"].fillna(initial)
     return known.fillna(own.groupby(frame["aco_id"]).transform("min"))
+
+
+def _performance_months(frame: pd.DataFrame) -> pd.Series:
+    """Months that the totals cover: the first period of 2012 starters was longer, half of 2019's ACOs left in June."""
+    start = frame["agreement_start"]
+    first = 12.0 + 12 * (2013 - start.dt.year) - (start.dt.month - 1)
+    part_of_year = frame["expenditures"] / (frame["person_years"] * frame["spending_per_capita"])
+    return first.where(frame["year"] == 2013, pd.Series(12.0, index=frame.index).mask(part_of_year < 0.75, 6.0))
 
 
 def _complete_2013(frame: pd.DataFrame, minimum_loss_rate: pd.Series) -> pd.DataFrame:
