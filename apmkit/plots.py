@@ -1,0 +1,187 @@
+"""Figures from Estimates: one palette, intervals always, units on the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from apmkit.estimate import Estimate
+
+PALETTE = {
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#007A5A",
+    "purple": "#8F4B8B",
+    "sky": "#56B4E9",
+    "grey": "#6B6B6B",
+    "light": "#BDBDBD",
+}
+"""Colours after Okabe and Ito (2008), told apart with colour-blind eyes and in print."""
+
+
+def use_style() -> None:
+    """Set fonts, colours and sizes for all figures of a session; SVG inside Jupyter."""
+    import matplotlib as mpl
+    import seaborn as sns
+
+    sns.set_theme(
+        context="notebook",
+        style="ticks",
+        palette=list(PALETTE.values()),
+        rc={
+            "figure.figsize": (7.2, 4.2),
+            "figure.dpi": 110,
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlelocation": "left",
+            "axes.titlesize": "medium",
+            "svg.fonttype": "none",
+            "svg.hashsalt": "apmkit",
+        },
+    )
+    mpl.rcParams["font.sans-serif"] = ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"]
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    set_matplotlib_formats("svg")
+
+
+def plot(estimate: Estimate, **options) -> Axes:
+    """The figure that fits an estimate: event study, paths of a synthetic control, or intervals of its terms."""
+    if "path" in estimate.details:
+        return synthetic_paths(estimate, **options)
+    if "relative_time" in estimate.table and "cohort" not in estimate.table:
+        return event_study(estimate, **options)
+    return intervals({row.term: estimate for row in estimate.table.itertuples()}, **options)
+
+
+def event_study(
+    estimate: Estimate, *, ax: Axes | None = None, label: str | None = None, band: bool = True, seed: int = 0
+) -> Axes:
+    """Effects by time since treatment with pointwise intervals and, shaded, a band that holds for all at once.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        With a `relative_time` for each term.
+    ax : Axes, optional
+        Where to draw.
+    label : str, optional
+        Axis label with the unit of the outcome; the column name by default.
+    band : bool
+        Draw the uniform band.
+    seed : int
+        Seed of the band's simulation.
+
+    Raises
+    ------
+    ValueError
+        The terms have no relative time.
+    """
+    table = estimate.table
+    if "relative_time" not in table:
+        raise ValueError('This estimate has no relative time: call aggregate("event") first.')
+    ax = _axes(ax)
+    time, blue, grey = table["relative_time"].to_numpy(), PALETTE["blue"], PALETTE["grey"]
+    if band:
+        bounds = estimate.uniform_band(seed=seed)
+        varies = (bounds["high"] > bounds["low"]).to_numpy()
+        ax.vlines(time[varies], bounds["low"][varies], bounds["high"][varies], color=PALETTE["sky"], alpha=0.45, lw=7,
+                  label=f"{estimate.level:.0%} band for all at once")  # fmt: skip
+    ax.vlines(
+        time, table["ci_low"], table["ci_high"], color=blue, lw=1.8, label=f"{estimate.level:.0%} interval for each"
+    )
+    ax.plot(time, table["estimate"], "o", color=blue, ms=5.5)
+    if -1 not in time and (time < -1).any():
+        ax.plot([-1], [0], "o", mfc="white", mec=grey, ms=5.5, label="reference")
+    ax.axhline(0, color=grey, lw=0.9)
+    ax.axvline(-0.5, color=grey, lw=0.9, ls=":")
+    ax.set_xticks(np.arange(time.min(), time.max() + 1))
+    ax.set_xlabel("Periods since treatment began")
+    ax.set_ylabel(label or f"Effect on {estimate.outcome}")
+    ax.legend(frameon=False, fontsize="small", loc="best")
+    return ax
+
+
+def intervals(
+    estimates: Mapping[str, Estimate], *, ax: Axes | None = None, label: str | None = None, digits: int | None = None
+) -> Axes:
+    """One row with estimate and interval for each named estimate; its first term, or the term of that name.
+
+    Parameters
+    ----------
+    estimates : mapping of str to Estimate
+        In the order to show, from the top.
+    ax : Axes, optional
+        Where to draw.
+    label : str, optional
+        Axis label with the unit of the outcome.
+    digits : int, optional
+        Write the numbers at the right with so many decimals.
+    """
+    rows = []
+    for name, estimate in estimates.items():
+        terms = estimate.table["term"]
+        at = int(np.flatnonzero(terms == name)[0]) if (terms == name).any() else 0
+        rows.append(estimate.table.iloc[at])
+    if not rows:
+        raise ValueError("There is no estimate to show.")
+    ax = _axes(ax, height=0.9 + 0.42 * len(rows))
+    for y, row in enumerate(rows):
+        ax.plot([row.ci_low, row.ci_high], [y, y], color=PALETTE["blue"], lw=1.8)
+        ax.plot([row.estimate], [y], "o", color=PALETTE["blue"], ms=6)
+        if digits is not None:
+            text = f"{row.estimate:,.{digits}f} [{row.ci_low:,.{digits}f}, {row.ci_high:,.{digits}f}]"
+            ax.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+    ax.axvline(0, color=PALETTE["grey"], lw=0.9)
+    ax.set_yticks(range(len(rows)), list(estimates))
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.set_xlabel(label or f"Effect on {next(iter(estimates.values())).outcome}")
+    return ax
+
+
+def weights_heatmap(estimate: Estimate, term: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """What an estimator puts on the mean outcome of each cohort and period: blue adds, red subtracts.
+
+    Treated cells are framed. A treated cell in red is an effect that counts negatively.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        From difference-in-differences.
+    term : str, optional
+        Which term; not needed if there is one.
+    ax : Axes, optional
+        Where to draw.
+    """
+    import seaborn as sns
+    from matplotlib.patches import Rectangle
+
+    frame = estimate.weights(term)
+    ax = _axes(ax, height=1.2 + 0.42 * len(frame))
+    limit = float(np.abs(frame.to_numpy()).max())
+    sns.heatmap(frame, ax=ax, cmap="RdBu", center=0, vmin=-limit, vmax=limit, linewidths=0.5, linecolor="white",
+                annot=len(frame.columns) <= 12, fmt=".2f", annot_kws={"fontsize": 7.5},
+                cbar_kws={"label": "Weight on the cell's mean"})  # fmt: skip
+    for row, cohort in enumerate(frame.index):
+        for column, period in enumerate(frame.columns):
+            if cohort != "never" and period >= cohort:
+                ax.add_patch(Rectangle((column, row), 1, 1, fill=False, ec="black", lw=1.2))
+    ax.set_xlabel("Period")
+    ax.set_ylabel("First treated period")
+    ax.tick_params(axis="y", rotation=0)
+    return ax
+
+
+def _axes(ax: Axes | None, height: float = 4.2) -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(7.2, height), layout="constrained")[1] if ax is None else ax
