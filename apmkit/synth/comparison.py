@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
 from apmkit.panel import Panel, PanelError
 
@@ -155,9 +154,3 @@ def fit(comparison: Comparison, weigh: Weigh, treated_sets: np.ndarray, donor_se
 def pooled(comparison: Comparison, sets: np.ndarray) -> np.ndarray:
     """Mean outcome of each set of units, shape (sets, n_periods)."""
     return comparison.outcomes[sets].mean(axis=1)
-
-
-def weights_frame(panel: Panel, comparison: Comparison, weights: np.ndarray) -> pd.DataFrame:
-    """Donors with their weights, largest first."""
-    frame = pd.DataFrame({"unit": panel.units[comparison.donors], "weight": weights})
-    return frame.sort_values("weight", ascending=False, kind="stable", ignore_index=True)

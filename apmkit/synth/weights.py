@@ -15,7 +15,8 @@ class OutcomeWeights:
     """Donors whose outcomes before treatment come closest (Abadie, Diamond & Hainmueller 2010, outcomes only).
 
     With an intercept the paths may differ by a constant: both are taken as deviations from their mean before treatment
-    (Doudchenko & Imbens 2016; Ferman & Pinto 2021). The ridge only settles ties; R synthdid's `sc_estimate` has the same.
+    (Doudchenko & Imbens 2016; Ferman & Pinto 2021). The ridge only settles ties; `sc_estimate` of
+    R synthdid has the same.
     """
 
     ridge: float
