@@ -1,5 +1,6 @@
 """The book's generated pages: the data page from the registry, the parameter page from the studies."""
 
+import re
 from pathlib import Path
 
 
@@ -16,86 +17,89 @@ def data_page() -> str:
     """Return the data page: provenance, licence, known problems and codebook of every data set."""
     from apmkit import datasets
 
-    records = {name: datasets.describe(name) for name in datasets.names()}
+    records = [datasets.describe(name) for name in datasets.names()]
     overview = [
-        (f"[{name}](#data-{_slug(name)})", record.title, record.unit_of_observation, _years(record.years))
-        for name, record in records.items()
+        (f"[{record.name}](#{_anchor('data', record.name)})", _text(record.title), _years(record)) for record in records
     ]
     return "\n\n".join(
         [
             "# Data",
             "Every data set is a copy of a published table, with its source, licence and checksum. "
-            "Load one as a tidy frame with `apmkit.load(name)`; `apmkit datasets check` compares the files with the "
-            "checksums below.",
-            _table(("Name", "What it is", "One row is", "Years"), overview),
-            *(_data_section(name, record) for name, record in records.items()),
+            "`apmkit.load(name)` gives a tidy frame; `apmkit datasets check` compares the files with the checksums "
+            "below. A file that the publisher releases later can be added: see [](../rerun.md).",
+            _table(("Name", "What it is", "Years"), overview),
+            *map(_data_section, records),
             "",
         ]
     )
 
 
-def _data_section(name, record) -> str:
+def _data_section(record) -> str:
     facts = [
-        ("Publisher", _cell(record.publisher)),
-        ("Licence", _link(record.licence, record.licence_url)),
-        ("Source", _link(record.source_url, record.source_url)),
-        ("Citation", _cell(record.citation)),
-        ("One row is", _cell(record.unit_of_observation)),
-        ("Years", _years(record.years)),
+        ("Load", f"`apmkit.load({record.name!r})`"),
+        ("One row is", _text(record.unit_of_observation)),
+        ("Years", _years(record)),
+        ("Publisher", _text(record.publisher)),
+        ("Source", f"[{_text(record.citation)}]({record.source_url})"),
+        ("Licence", f"[{_text(record.licence)}]({record.licence_url})"),
+        ("Attribution", _text(record.attribution)),
     ]
-    codebook = [(f"`{entry.column}`", _cell(entry.unit), _cell(entry.meaning)) for entry in record.codebook]
-    files = [(f"`{file.name}`", f"`{file.sha256}`") for file in record.files]
-    parts = [f"(data-{_slug(name)})=\n## {record.title}", f"`apmkit.load({name!r})`", _table(("", ""), facts)]
-    if record.known_problems:
-        parts.append("Known problems:\n\n" + "\n".join(f"* {problem}" for problem in record.known_problems))
-    parts.append(_dropdown("Codebook", _table(("Column", "Unit", "Meaning"), codebook)))
-    parts.append(_dropdown("Files and checksums (SHA-256)", _table(("File", "SHA-256"), files)))
-    return "\n\n".join(parts)
+    if record.how_to_get:
+        facts.append(("Your own copy", _text(record.how_to_get)))
+    codebook = [(f"`{entry.column}`", _text(entry.unit), _text(entry.meaning)) for entry in record.codebook]
+    files = [(f"`{file.name}`", f"{file.rows:,}", f"`{file.sha256}`", _text(file.copy_used)) for file in record.files]
+    return "\n\n".join(
+        [
+            f"({_anchor('data', record.name)})=\n## {_text(record.title)}",
+            _table(("Fact", "Value"), facts),
+            "Known problems:\n\n" + "\n".join(f"* {_text(problem)}" for problem in record.known_problems),
+            _dropdown("Codebook", _table(("Column", "Unit", "Meaning"), codebook)),
+            _dropdown("Files", _table(("File", "Rows", "SHA-256 of the published file", "Copy used"), files)),
+        ]
+    )
 
 
 def parameters_page() -> str:
-    """Return the parameter page: for each study its parameters, what they may be, and their defaults."""
+    """Return the parameter page: for each study its parameters, their meaning, defaults and allowed values."""
     from apmkit import studies
 
     sections = []
     for name in studies.names():
-        table = studies.parameter_table(name)
-        rows = [tuple(_cell(value) for value in row) for row in table.itertuples(index=False)]
+        rows = [
+            (f"`{row.name}`", _text(row.meaning), f"`{row.default}`", _text(row.allowed))
+            for row in studies.parameter_table(name).itertuples(index=False)
+        ]
         sections.append(
-            f"(parameters-{_slug(name)})=\n## {studies.get(name).title}\n\n"
-            f"The study `{name}`, [its page](../notebooks/{name}.ipynb).\n\n" + _table(tuple(table.columns), rows)
+            f"({_anchor('parameters', name)})=\n## {_text(studies.get(name).title)}\n\n"
+            f"[The page of `{name}`](../notebooks/{name}.ipynb) uses the defaults.\n\n"
+            + _table(("Parameter", "Meaning", "Default", "Allowed"), rows)
         )
     return "\n\n".join(
         [
             "# Parameters of the studies",
-            "What each study takes. A wrong name, type or value is refused before anything runs; "
-            "[](../rerun.md) shows the commands.",
+            "A wrong name, type or value is refused before anything runs. [](../rerun.md) shows the commands.",
             *sections,
             "",
         ]
     )
 
 
-def _slug(name: str) -> str:
-    return name.replace("/", "-").replace("_", "-")
+def _anchor(kind: str, name: str) -> str:
+    return f"{kind}-{name.replace('/', '-').replace('_', '-')}"
 
 
-def _years(years) -> str:
-    years = sorted(years)
-    return str(years[0]) if len(years) == 1 else f"{years[0]} to {years[-1]}"
+def _years(record) -> str:
+    first, last = record.years
+    return str(first) if first == last else f"{first} to {last}"
 
 
-def _link(text: str, url: str | None) -> str:
-    return f"[{_cell(text)}]({url})" if url else _cell(text)
-
-
-def _cell(value) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+def _text(value: str) -> str:
+    """Return one line of Markdown that shows `value` as it is."""
+    return re.sub(r"([\\`*_\[\]<>$|{}~])", r"\\\1", " ".join(value.split()))
 
 
 def _table(header: tuple[str, ...], rows) -> str:
-    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def _dropdown(title: str, body: str) -> str:
