@@ -329,13 +329,15 @@ def versions() -> dict[str, str]:
     return {"apmkit": __version__, "python": platform.python_version(), **packages}
 
 
+def repository() -> Path | None:
+    """The checkout that apmkit runs from; none when it was installed from a wheel."""
+    above = Path(__file__).resolve().parents[2]
+    return above if (above / "pyproject.toml").is_file() and (above / "notebooks").is_dir() else None
+
+
 def notebooks_folder() -> Path:
     """Where the notebooks are: in the repository, or beside this module when apmkit was installed from a wheel."""
-    package = Path(__file__).resolve().parents[1]
-    repository = package.parent / "notebooks"
-    if (package.parent / "pyproject.toml").is_file() and repository.is_dir():
-        return repository
-    return Path(__file__).resolve().parent / "notebooks"
+    return (repository() or Path(__file__).resolve().parent) / "notebooks"
 
 
 def _text(value: Any) -> str:

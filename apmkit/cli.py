@@ -1,0 +1,313 @@
+"""The command `apmkit`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import click
+
+from apmkit import __version__
+
+
+class _Commands(click.Group):
+    """Turns every error into one sentence: exit 2 for what the user can mend, 1 for what failed."""
+
+    def invoke(self, ctx):
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                if ctx.params["debug"] or isinstance(error, click.exceptions.Exit | click.Abort):
+                    raise
+                raise _sentence(error) from None
+
+
+def _sentence(error: Exception) -> click.ClickException:
+    if isinstance(error, click.ClickException):
+        text, code = error.format_message(), error.exit_code
+    elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("apmkit"):
+        text, code = f"This needs the package {error.name}: install it with pip install 'apmkit[book]'.", 1
+    elif isinstance(error, ValueError | RuntimeError):
+        text, code = str(error), 2 if isinstance(error, ValueError) else 1
+    else:
+        text, code = f"{type(error).__name__}: {error} (apmkit --debug ... shows where).", 1
+    shown = click.ClickException(text)
+    shown.exit_code = code
+    return shown
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""
+\b
+Examples:
+  apmkit studies                           what there is
+  apmkit studies us/mssp_downside_risk     its parameters
+  apmkit run us/mssp_downside_risk -p control=never_treated
+  apmkit sweep us/mssp_downside_risk --grid outcome=all --jobs 2
+  apmkit results --format csv > results.csv
+  apmkit book --open
+""",
+)
+@click.version_option(__version__, message="apmkit %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug):
+    """Evaluate health-care payment reform: case studies you can rerun with your own parameters.
+
+    A study is a notebook with parameters. `run` executes it, `sweep` repeats its estimate over many sets of
+    parameters, `results` lists what was found, `book` builds the pages.
+    """
+
+
+def _assignments(pairs: tuple[str, ...], option: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (equals and name):
+            raise click.UsageError(f"{option} {pair} is not name=value: write for instance {option} outcome=visits.")
+        if name in values:
+            raise click.UsageError(f"{option} {name} is given twice: give it once.")
+        values[name] = value
+    return values
+
+
+def _read_parameters(path: Path | None) -> dict:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" (line {where.line + 1})" if where else ""
+        raise click.UsageError(f"{path} is not YAML{line}: write one 'name: value' on each line.") from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise click.UsageError(f"{path} holds no parameters: write one 'name: value' on each line.")
+    return values
+
+
+def _table(frame) -> str:
+    return frame.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.4g}")
+
+
+_study = click.argument("name")
+_set = click.option("-p", "set_", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
+_file = click.option(
+    "-f", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Parameters as YAML; -p wins."
+)
+_out = click.option("--out", metavar="FOLDER", help="A folder inside the runs folder.  [default: runs]")
+_progress = click.option(
+    "--progress/--no-progress", default=None, help="Show a progress bar.  [default: only on a terminal]"
+)
+
+
+def _visible(progress: bool | None) -> bool:
+    return sys.stderr.isatty() if progress is None else progress
+
+
+@main.command(epilog="Example: apmkit studies us/mssp_downside_risk")
+@click.argument("name", required=False)
+def studies(name):
+    """List the studies, or show the parameters of one."""
+    from apmkit import studies
+
+    if name is not None:
+        study = studies.get(name)
+        click.echo(f"{study.name}: {study.title}\nData: {', '.join(study.data)}\n")
+        click.echo(_left(study.parameter_table()))
+        click.echo(f"\nRun it: apmkit run {study.name} -p NAME=VALUE")
+        return
+    import pandas as pd
+
+    found = map(studies.get, studies.names())
+    rows = [(s.name, s.title, s.country, ", ".join(s.data), len(s.Parameters.model_fields)) for s in found]
+    click.echo(_left(pd.DataFrame(rows, columns=["name", "title", "country", "data", "parameters"])))
+
+
+def _left(frame) -> str:
+    """A table of text with its columns aligned on the left."""
+    text = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in text)
+
+
+@main.command(
+    epilog="""
+\b
+Examples:
+  apmkit run us/mssp_downside_risk
+  apmkit run us/mssp_downside_risk -p control=never_treated -p first_year=2015
+  apmkit run canada/bc_lfp -f mine.yml --out runs/seminar
+"""
+)
+@_study
+@_set
+@_file
+@_out
+@_progress
+def run(name, set_, file, out, progress):
+    """Execute the notebook of a study.
+
+    A new folder under runs/ receives the executed notebook, an HTML page of it and result.json. Parameters are checked
+    before anything starts: `apmkit studies NAME` lists what is allowed.
+    """
+    from apmkit import studies
+    from apmkit.studies import runs
+
+    study = studies.get(name)
+    parameters = study.parameters(**{**_read_parameters(file), **_assignments(set_, "-p")})
+    runs.runs_folder(out)
+    folder = runs.run(study, parameters, out=out, progress=_visible(progress))
+    record = runs.results(folder)[0]
+    click.echo("\n".join([*record["sentences"], *record["notes"], f"Results are in {folder}"]))
+
+
+@main.command(
+    epilog="""
+\b
+Examples:
+  apmkit sweep us/mssp_downside_risk --grid outcome=all --grid control=all --jobs 2
+  apmkit sweep us/mssp_downside_risk --grid first_year=2013:2016 -p outcome=ed_visits_per_1000
+"""
+)
+@_study
+@click.option(
+    "--grid",
+    multiple=True,
+    required=True,
+    metavar="NAME=VALUES",
+    help="Values a,b or 2014:2018 or all (every allowed value); may be repeated, all combinations are run.",
+)
+@_set
+@_file
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@_out
+@_progress
+@click.pass_context
+def sweep(ctx, name, grid, set_, file, jobs, out, progress):
+    """Estimate a study over all combinations of some parameters, without notebooks.
+
+    A new folder under runs/ receives results.csv and results.json. A combination that fails is reported in its row.
+    """
+    from apmkit import studies
+    from apmkit.studies import runs
+    from apmkit.studies.sweep import combinations
+    from apmkit.studies.sweep import sweep as sweep_sets
+
+    study = studies.get(name)
+    fixed = {**_read_parameters(file), **_assignments(set_, "-p")}
+    sets = combinations(study, _assignments(grid, "--grid"), fixed)
+    folder, records = sweep_sets(study, sets, jobs=jobs, out=out, progress=_visible(progress))
+    click.echo(_table(runs.headlines(records).drop(columns=["run", "study"])))
+    click.echo(f"Results are in {folder}")
+    failed = sum("error" in record for record in records)
+    if failed:
+        click.echo(f"Error: {failed} of {len(records)} sets failed; the column error says why.", err=True)
+        ctx.exit(1)
+
+
+@main.command(
+    epilog="""
+\b
+Examples:
+  apmkit results
+  apmkit results --study canada/bc_lfp --format csv > results.csv
+"""
+)
+@click.option("--format", "format_", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--study", "name", metavar="NAME", help="Only this study.")
+@_out
+def results(format_, name, out):
+    """List every run and every set of every sweep.
+
+    The table shows the headline; csv and json hold all estimates, parameters, data checksums and versions.
+    """
+    from apmkit import studies
+    from apmkit.studies import runs
+
+    if name is not None:
+        studies.get(name)
+    folder = runs.runs_folder(out)
+    records = runs.results(folder, name)
+    if format_ == "json":
+        import json
+
+        click.echo(json.dumps(records, indent=1))
+    elif format_ == "csv":
+        click.echo(runs.to_frame(records).to_csv(index=False), nl=False)
+    elif records:
+        click.echo(_table(runs.headlines(records)))
+    else:
+        click.echo(f"No results in {folder}: make some with apmkit run or apmkit sweep.", err=True)
+
+
+@main.command(epilog="Example: apmkit book --open")
+@click.option("--open", "open_", is_flag=True, help="Open the book in a browser.")
+@click.option("--all", "all_", is_flag=True, help="Run every notebook and build every page, also the unchanged.")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Notebooks run at a time.")
+def book(open_, all_, jobs):
+    """Run the notebooks that changed and build the book."""
+    from apmkit.studies.book import build_book
+    from apmkit.studies.study import repository
+
+    index = build_book(repository() or Path.cwd(), all=all_, jobs=jobs)
+    click.echo(f"The book is at {index}")
+    if open_:
+        import webbrowser
+
+        webbrowser.open(index.as_uri())
+
+
+@main.group(
+    epilog="""
+\b
+Examples:
+  apmkit datasets list
+  apmkit datasets show mssp
+  apmkit datasets check
+  apmkit datasets add mssp ~/Downloads/mssp_2024.csv --year 2024
+"""
+)
+def datasets():
+    """The real data that the studies use."""
+
+
+@datasets.command("list")
+def list_datasets():
+    """List the data sets."""
+    import pandas as pd
+
+    from apmkit import datasets
+
+    found = map(datasets.describe, datasets.names())
+    rows = [(d.name, "-".join(map(str, d.years)), d.unit_of_observation, d.title) for d in found]
+    click.echo(_left(pd.DataFrame(rows, columns=["name", "years", "one row is", "title"])))
+
+
+@datasets.command()
+@click.argument("name")
+def show(name):
+    """Show source, licence, known problems and codebook of a data set."""
+    import pandas as pd
+
+    from apmkit import datasets
+
+    d = datasets.describe(name)
+    facts = {
+        "Publisher": d.publisher,
+        "Licence": f"{d.licence}, {d.licence_url}",
+        "Source": d.source_url,
+        "Citation": d.citation,
+        "One row is": d.unit_of_observation,
+        "Years": "-".join(map(str, d.years)),
+    }
+    click.echo("\n".join([f"{d.name}: {d.title}", "", *(f"{key}: {value}" for key, value in facts.items()), ""]))
+    click.echo("\n".join(["Known problems:", *(f"  * {problem}" for problem in d.known_problems), ""]))
+    columns = [(c.column, c.unit, c.meaning) for c in d.codebook]
+    click.echo(_left(pd.DataFrame(columns, columns=["column", "unit", "meaning"])))
+    click.echo(f"\nLoad it: apmkit.load({d.name!r})")

@@ -1,0 +1,270 @@
+"""Run a study's notebook into a folder of its own, and read what earlier runs found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apmkit.studies.study import MIME, Parameters, Study, StudyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from nbformat import NotebookNode
+
+
+class RunFailed(RuntimeError):
+    """A notebook stopped before its result; the message names the cell, the error and the folder that is kept."""
+
+
+def runs_folder(out: str | Path | None = None) -> Path:
+    """The folder that takes results: `out`, which must be the runs folder or inside it.
+
+    The runs folder is ``runs`` in the working directory, or what the environment variable ``APMKIT_RUNS`` names.
+
+    Raises
+    ------
+    StudyError
+        `out` is elsewhere, or there is a file in its place.
+    """
+    root = Path(os.environ.get("APMKIT_RUNS", "runs")).resolve()
+    folder = root if out is None else Path(out).resolve()
+    if not folder.is_relative_to(root):
+        raise StudyError(
+            f"{str(out)!r} is outside the runs folder {root}: give a folder inside it, or name another runs folder in "
+            "the environment variable APMKIT_RUNS."
+        )
+    if any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
+        raise StudyError(f"{folder} cannot hold results, a file is in its place: move the file or give another folder.")
+    return folder
+
+
+@contextmanager
+def new_folder(parent: Path, study: str, content: Any) -> Iterator[tuple[Path, Path]]:
+    """A folder to write results in, and the one it becomes once all of them are there.
+
+    If the block fails, what it wrote is kept in a folder whose name ends in ``-failed``.
+    """
+    now = datetime.now(UTC)
+    digest = hashlib.sha256(f"{now.isoformat()} {os.getpid()} {study} {content}".encode()).hexdigest()[:6]
+    final = parent / f"{now:%Y%m%dT%H%M%S}-{study.replace('/', '-')}-{digest}"
+    unfinished = parent / f".{final.name}"
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished, final
+    except BaseException:
+        if any(unfinished.iterdir()):
+            unfinished.rename(failed(final))
+        else:
+            unfinished.rmdir()
+        raise
+    unfinished.rename(final)
+
+
+def failed(folder: Path) -> Path:
+    """Where the remains of a failed run are kept."""
+    return folder.with_name(f"{folder.name}-failed")
+
+
+def run(study: Study, parameters: Parameters, *, out: Path | None = None, progress: bool = False) -> Path:
+    """Execute the notebook of a study and keep the executed copy, an HTML page of it and ``result.json``.
+
+    Parameters
+    ----------
+    study : Study
+    parameters : Parameters
+        From ``study.parameters(...)``.
+    out : path, optional
+        The runs folder or a folder inside it.
+    progress : bool
+        Show a progress bar over the cells.
+
+    Returns
+    -------
+    Path
+        A new folder; it appears only when all files are complete.
+
+    Raises
+    ------
+    RunFailed
+        A cell failed, the kernel stopped, or no result was recorded.
+    """
+    from apmkit.studies.webpage import to_html
+
+    with new_folder(runs_folder(out), study.name, parameters.plain()) as (folder, final):
+        stem = study.name.rpartition("/")[2]
+        notebook = folder / f"{stem}.ipynb"
+        kept = f"the executed copy is {failed(final) / notebook.name}."
+        executed = execute(study, parameters, notebook, progress=progress, kept=kept)
+        record = recorded(executed)
+        if record is None:
+            raise RunFailed(f"{study.name} recorded no result: end it with studies.record(result); {kept}")
+        if (record["study"], record["parameters"]) != (study.name, parameters.plain()):
+            raise RunFailed(
+                f"{study.name} recorded a result for {_differences(record, study, parameters)}: read the parameters "
+                f"with study.from_cell(globals()); {kept}"
+            )
+        try:
+            page = to_html(executed, title=study.title)
+        except ValueError as error:
+            raise RunFailed(f"{study.name} ran, but its page was not made: {_first_line(error)}; {kept}") from error
+        (folder / f"{stem}.html").write_text(page, encoding="utf-8")
+        write_json(folder / "result.json", stamped(record, final))
+    return final
+
+
+def execute(study: Study, parameters: Parameters, target: Path, *, progress: bool, kept: str) -> NotebookNode:
+    """Run the notebook of a study with papermill on the Python that runs this."""
+    import papermill
+
+    try:
+        return papermill.execute_notebook(
+            study.notebook,
+            target,
+            parameters.plain(),
+            progress_bar=progress,
+            kernel_name="python3",
+            kernel_manager_class=_this_python(),
+            cwd=target.parent,
+        )
+    except papermill.PapermillExecutionError as error:
+        value = str(error.evalue).strip().partition("\n")[0].rstrip(".")
+        raise RunFailed(
+            f"{study.name} failed in cell [{error.exec_count}] with {error.ename}: {value}; {kept}"
+        ) from None
+    except Exception as error:
+        raise RunFailed(f"{study.name} stopped with {type(error).__name__}: {_first_line(error)}; {kept}") from error
+
+
+def _this_python():
+    """A kernel manager that takes no kernel of that name installed elsewhere for the user or the machine."""
+    import zmq
+    from ipykernel.kernelspec import get_kernel_dict, make_ipkernel_cmd
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class ThisPython(AsyncKernelManager):
+        transport_encryption = "auto" if zmq.has("curve") else "disabled"  # else the kernel warns on the terminal
+        kernel_spec = KernelSpec(**{**get_kernel_dict(), "argv": make_ipkernel_cmd()})
+
+    return ThisPython
+
+
+def recorded(notebook: NotebookNode) -> dict[str, Any] | None:
+    """The result that `apmkit.studies.record` left in an executed notebook, the last if there are several."""
+    found = [
+        output.data[MIME]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if MIME in output.get("data", {})
+    ]
+    return json.loads(json.dumps(found[-1])) if found else None
+
+
+def _differences(record, study: Study, parameters: Parameters) -> str:
+    if record["study"] != study.name:
+        return f"the study {record['study']}"
+    asked = parameters.plain()
+    return ", ".join(f"{k}={v!r} and not {asked[k]!r}" for k, v in record["parameters"].items() if v != asked[k])
+
+
+def stamped(record: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The record with the name of its run and the time, in UTC, at which it was complete."""
+    return {"run": folder.name, "time": datetime.now(UTC).isoformat(timespec="seconds"), **record}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that any reader accepts: no NaN."""
+    path.write_text(json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def results(folder: Path, study: str | None = None) -> list[dict[str, Any]]:
+    """Records of all complete runs and sweeps under a folder, oldest first.
+
+    Parameters
+    ----------
+    folder : path
+        From `runs_folder`.
+    study : str, optional
+        Only the records of this study.
+
+    Warns
+    -----
+    UserWarning
+        A result file cannot be read; it is left out.
+    """
+    records = []
+    for path in sorted(folder.rglob("result*.json"), key=lambda p: p.parent.name):
+        inside = path.relative_to(folder).parts[:-1]
+        if path.name not in ("result.json", "results.json") or any(
+            p.startswith(".") or p.endswith("-failed") for p in inside
+        ):
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            entries = content if isinstance(content, list) else [content]
+            records += [entry for entry in entries if study in (None, entry["study"])]
+        except (ValueError, KeyError, TypeError):
+            warnings.warn(f"{path} is damaged and left out: delete its folder and run it again.", stacklevel=2)
+    return records
+
+
+def to_frame(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """Records as one row per term of each estimate; a failed set of a sweep is one row with its `error`.
+
+    Columns are `run`, `time`, `study`, ``parameters.<name>``, `name` of the estimate, whether it is the `headline`, the
+    columns of its table, `n_obs`, `n_units`, `n_clusters`, `error`, ``data.<name>`` (SHA-256) and ``versions.<name>``.
+    """
+    import pandas as pd
+
+    rows = []
+    for record in records:
+        about = {key: record[key] for key in ("run", "time", "study")}
+        about |= {f"parameters.{name}": _cell(value) for name, value in record["parameters"].items()}
+        after = {f"{key}.{name}": v for key in ("data", "versions") for name, v in record.get(key, {}).items()}
+        for name, estimate in record.get("estimates", {}).items():
+            sizes = {key: estimate[key] for key in ("n_obs", "n_units", "n_clusters")}
+            for term in estimate["table"]:
+                rows.append({**about, "name": name, "headline": name == record["headline"], **term, **sizes, **after})
+        if "error" in record:
+            rows.append({**about, "error": record["error"], **after})
+    return pd.DataFrame(rows)
+
+
+def headlines(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row per record: run, study, the parameters that were changed, and the first term of the headline."""
+    import pandas as pd
+
+    from apmkit.studies.registry import NAMES, get
+
+    rows = []
+    for record in records:
+        defaults = get(record["study"]).parameters().plain() if record["study"] in NAMES else {}
+        changed = {k: v for k, v in record["parameters"].items() if k not in defaults or defaults[k] != v}
+        row = {
+            "run": record["run"],
+            "study": record["study"],
+            "changed": " ".join(f"{name}={_cell(value)}" for name, value in changed.items()) or "(defaults)",
+        }
+        if "error" in record:
+            row["error"] = record["error"]
+        else:
+            first = record["estimates"][record["headline"]]["table"][0]
+            row |= {"outcome": record["estimates"][record["headline"]]["outcome"], "term": first["term"]}
+            row |= {key: first[key] for key in ("estimate", "se", "ci_low", "ci_high", "p_value")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _cell(value: Any) -> Any:
+    return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _first_line(error: BaseException | str) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")

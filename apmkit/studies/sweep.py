@@ -1,0 +1,136 @@
+"""Run a study over all combinations of some parameters, as functions and without notebooks."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from apmkit.studies.runs import new_folder, runs_folder, stamped, to_frame, write_json
+from apmkit.studies.study import Parameters, Study, StudyError
+
+
+def combinations(study: Study, grid: Mapping[str, str], fixed: Mapping[str, Any]) -> list[Parameters]:
+    """All combinations of the values in `grid`, checked.
+
+    Parameters
+    ----------
+    study : Study
+    grid : mapping of str to str
+        For each parameter ``a,b`` or ``2014:2018`` (whole numbers, both ends included) or ``all``.
+    fixed : mapping
+        Values of other parameters.
+
+    Raises
+    ------
+    StudyError
+        A name or value is not allowed, or a parameter is both fixed and in the grid.
+
+    Examples
+    --------
+    >>> from typing import Literal
+    >>> from pydantic import Field
+    >>> class Few(Parameters):
+    ...     outcome: Literal["cost", "visits"] = Field("cost", description="Outcome.")
+    ...     first: int = Field(2014, ge=2013, le=2020, description="First year.")
+    >>> study = Study("us/few", "Few", "United States", (), Few, estimate=print)
+    >>> [(p.outcome, p.first) for p in combinations(study, {"outcome": "all", "first": "2014:2015"}, {})]
+    [('cost', 2014), ('cost', 2015), ('visits', 2014), ('visits', 2015)]
+    """
+    study.parameters(**fixed)
+    both = [name for name in grid if name in fixed]
+    if both:
+        raise StudyError(f"{both[0]} is both fixed and in the grid: give it once.")
+    axes = [[(name, value) for value in _values(study, name, text)] for name, text in grid.items()]
+    sets = (study.parameters(**fixed, **dict(point)) for point in itertools.product(*axes))
+    return list(dict.fromkeys(sets))
+
+
+def _values(study: Study, name: str, text: str) -> list[Any]:
+    known = study.Parameters.model_fields
+    if name in known and text == "all":
+        if not study.Parameters.choices(name):
+            raise StudyError(
+                f"{name}=all is not allowed, {name} is a {study.Parameters.allowed(name)}: give a list such as "
+                f"{name}=1,2 or a range such as {name}=1:3."
+            )
+        return [[c] if study.Parameters.takes_several(name) else c for c in study.Parameters.choices(name)]
+    low, colon, high = text.partition(":")
+    if colon and name in known and known[name].annotation is int:
+        try:
+            values = range(int(low), int(high) + 1)
+        except ValueError:
+            raise StudyError(f"{name}={text!r} is not a range: write {name}=2014:2018, both ends included.") from None
+        if not values:
+            raise StudyError(f"The range {name}={text!r} is empty: write the lower end first.")
+        study.parameters(**{name: values[0]})
+        study.parameters(**{name: values[-1]})
+        return list(values)
+    values = [part.strip() for part in text.split(",")]
+    if "" in values:
+        raise StudyError(f"--grid {name}={text} has an empty value: write {name}=first,second or {name}=all.")
+    return values
+
+
+def sweep(
+    study: Study, sets: list[Parameters], *, jobs: int = 1, out: Path | None = None, progress: bool = False
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Estimate with each set of parameters and keep ``results.json`` and ``results.csv`` in a new folder.
+
+    Parameters
+    ----------
+    study : Study
+    sets : list of Parameters
+        From `combinations`.
+    jobs : int
+        Processes; the numbers do not depend on it.
+    out : path, optional
+        The runs folder or a folder inside it.
+    progress : bool
+        Show a progress bar over the sets.
+
+    Returns
+    -------
+    folder : Path
+    records : list of dict
+        In the order of `sets`; one that failed holds `error` in place of estimates.
+
+    Raises
+    ------
+    StudyError
+        `jobs` is below 1.
+    """
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+    from tqdm import tqdm
+
+    if jobs < 1:
+        raise StudyError(f"jobs={jobs} is not allowed; give 1 or more.")
+    with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
+        records = []
+        work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_estimate)(study, p) for p in sets)
+        try:
+            records.extend(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
+        except BrokenProcessPool:
+            lost = "A worker process died, perhaps for want of memory: sweep fewer sets or use fewer jobs."
+            records += [_failure(study, parameters, lost) for parameters in sets[len(records) :]]
+        records = [stamped(record, final) for record in records]
+        write_json(folder / "results.json", records)
+        to_frame(records).to_csv(folder / "results.csv", index=False)
+    return final, records
+
+
+def _estimate(study: Study, parameters: Parameters) -> dict[str, Any]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            record = study.run(parameters).to_dict()
+        except Exception as error:  # one set must not lose the others
+            record = _failure(study, parameters, f"{type(error).__name__}: {error}")
+    return {**record, "warnings": list(dict.fromkeys(str(w.message) for w in caught))}
+
+
+def _failure(study: Study, parameters: Parameters, error: str) -> dict[str, Any]:
+    return {"study": study.name, "parameters": parameters.plain(), "error": error}

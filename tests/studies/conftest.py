@@ -1,0 +1,23 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    """The toy study as the only one there is, for this process, workers and kernels; runs go to a temporary folder."""
+    monkeypatch.syspath_prepend(HERE)
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.setenv("APMKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    import toy
+
+    from apmkit.studies import registry, study
+
+    monkeypatch.setattr(study, "notebooks_folder", lambda: toy.NOTEBOOKS)
+    monkeypatch.setattr(registry, "NAMES", (toy.STUDY.name,))
+    monkeypatch.setitem(sys.modules, "apmkit.studies.us_toy", toy)
+    return toy.STUDY
