@@ -6,7 +6,9 @@
 ['year', 'province', 'unmet_need']
 """
 
+from apmkit.datasets.adding import add
 from apmkit.datasets.catalogue import Column, DataError, DataFile, Dataset, describe, names
+from apmkit.datasets.checking import check, checksum
 from apmkit.datasets.loading import load
 from apmkit.datasets.store import user_data_folder
 
@@ -15,6 +17,9 @@ __all__ = [
     "DataError",
     "DataFile",
     "Dataset",
+    "add",
+    "check",
+    "checksum",
     "describe",
     "load",
     "names",

@@ -102,7 +102,7 @@ def physicians(raw: pd.DataFrame) -> pd.DataFrame:
 def metropolitan_hospitalisation(raw: pd.DataFrame) -> pd.DataFrame:
     """Hospitalisation indicators by metropolitan area, income quintile and pooled fiscal years."""
     period = raw["Fiscal years pooled"].str.strip()
-    starts = period.str.findall(r"(\d{4})[–-]\d{4}")
+    starts = period.str.findall(r"(\d{4})\W\d{4}")
     frame = pd.DataFrame(
         {
             "period": period,
@@ -159,3 +159,46 @@ def unmet_need(raw: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return frame.sort_values(["year", "province"], ignore_index=True)
+
+
+def payment_rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """Parts add up to totals, and the provinces to Canada."""
+    parts = frame["fee_for_service_payments"] + frame["alternative_payments"]
+    return {
+        "fee-for-service and alternative payments do not add up to the total": (parts - frame["payments"]).abs() > 1000,
+        "the provinces do not add up to Canada": _not_sum_of_provinces(frame, "payments", ["fiscal_year_start"], 1000),
+    }
+
+
+def physician_rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """Sexes add up to the count, and the provinces to Canada."""
+    return {
+        "the sexes do not add up to the count": frame[["female", "male", "sex_unknown"]].sum(axis=1)
+        != frame["physicians"],
+        "the provinces do not add up to Canada": _not_sum_of_provinces(frame, "physicians", ["year", "group"], 0),
+    }
+
+
+def hospitalisation_rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """Crude rates follow from counts, and confidence limits enclose the rate."""
+    crude = frame["numerator"] / frame["denominator"] * 100_000
+    return {
+        "the crude rate is not cases over population": (crude - frame["crude_rate"]).abs() > 0.01,
+        "the confidence limits do not enclose the rate": ~frame["age_standardised_rate"].between(
+            frame["ci_low"], frame["ci_high"]
+        ),
+    }
+
+
+def population_rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """From 1951 the provinces and territories add up to Canada; NT+NU repeats its parts in 1991."""
+    counted = frame.mask((frame["province"] == "NT+NU") & (frame["year"] >= 1991))
+    broken = _not_sum_of_provinces(counted.reindex(frame.index), "population", ["year"], 0)
+    return {"the provinces do not add up to Canada": broken & (frame["year"] >= 1951)}
+
+
+def _not_sum_of_provinces(frame: pd.DataFrame, column: str, by: list[str], tolerance: float) -> pd.Series:
+    """Rows of Canada that differ from the sum of the other rows of their period."""
+    is_canada = frame["province"] == "CA"
+    provinces = frame[column].mask(is_canada).groupby([frame[name] for name in by]).transform("sum")
+    return is_canada & ((provinces - frame[column]).abs() > tolerance)

@@ -73,3 +73,9 @@ def aco_county_assignment(raw: pd.DataFrame) -> pd.DataFrame:
         text = raw[f"AB_Psn_Yrs_{source}"]
         frame[f"person_years_{name}"] = numbers(text, f"AB_Psn_Yrs_{source}").mask(text == ".", 0.0)
     return frame
+
+
+def county_rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """Cost per beneficiary is cost over beneficiaries."""
+    per_capita = frame["total_cost"] / frame["ffs_beneficiaries"]
+    return {"cost per capita is not cost over beneficiaries": (per_capita - frame["cost_per_capita"]).abs() > 0.02}

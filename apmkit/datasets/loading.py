@@ -7,7 +7,7 @@ import pandas as pd
 from apmkit.datasets import canada, geographic_variation, mssp, store
 from apmkit.datasets.catalogue import DataError, Dataset, describe
 from apmkit.datasets.store import Source
-from apmkit.datasets.tables import read_csv, require_valid
+from apmkit.datasets.tables import broken, read_csv, require_valid
 
 _TABLES = {
     "gv_county": geographic_variation.county,
@@ -20,6 +20,15 @@ _TABLES = {
     "physicians": canada.physicians,
     "population": canada.population,
     "unmet_need": canada.unmet_need,
+}
+
+_RULES = {
+    "gv_county": geographic_variation.county_rules,
+    "metro_hospitalisation": canada.hospitalisation_rules,
+    "mssp": mssp.rules,
+    "npdb_payments": canada.payment_rules,
+    "physicians": canada.physician_rules,
+    "population": canada.population_rules,
 }
 
 
@@ -46,22 +55,32 @@ def build(dataset: Dataset, sources: Sequence[Source]) -> pd.DataFrame:
     """The tidy frame of some of a data set's files, checked against the codebook."""
     if dataset.name == "mssp":
         crosswalk = mssp.read_crosswalk(next(source.data for source in sources if source.year is None))
-        tables = {source.year: read_csv(source.data, source.name) for source in sources if source.year is not None}
-        frame = mssp.tidy(tables, crosswalk, dataset)
+        by_year = {source.year: read_csv(source.data, source.name) for source in sources if source.year is not None}
+        frame = mssp.tidy(by_year, crosswalk, dataset)
         frame = frame.sort_values(["year", "aco_id"], ignore_index=True)
     else:
         frame = _TABLES[dataset.name](joined_table(dataset, sources))
     return require_valid(frame, dataset)
 
 
+def broken_rules(dataset: Dataset, frame: pd.DataFrame) -> list[str]:
+    """One sentence for each accounting rule of the data set that rows of its frame break."""
+    rules = _RULES.get(dataset.name)
+    return broken(frame, rules(frame), dataset) if rules else []
+
+
 def joined_table(dataset: Dataset, sources: Sequence[Source]) -> pd.DataFrame:
     """The published table, in which the years of an added file stand for the shipped ones."""
-    tables = [read_table(dataset, source) for source in sorted(sources, key=lambda source: source.added)]
-    shipped, added = tables[0], tables[1:]
-    for table in added:
-        kept = shipped[~shipped[dataset.period_column].isin(table[dataset.period_column])]
-        shipped = pd.concat([kept, table], ignore_index=True)
-    return shipped
+    table, *added = [read_table(dataset, source) for source in sorted(sources, key=lambda source: source.added)]
+    for newer in added:
+        table = replace_periods(dataset, table, newer)
+    return table
+
+
+def replace_periods(dataset: Dataset, older: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame:
+    """Both tables; where they hold the same period, the newer rows."""
+    kept = older[~older[dataset.period_column].isin(newer[dataset.period_column])]
+    return pd.concat([kept, newer], ignore_index=True)
 
 
 def read_table(dataset: Dataset, source: Source) -> pd.DataFrame:

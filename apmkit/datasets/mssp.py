@@ -40,7 +40,7 @@ cms_hcc_riskscore_esrd_by1 cms_hcc_riskscore_dis_by1 cms_hcc_riskscore_agdu_by1 
 cms_hcc_riskscore_esrd_by2 cms_hcc_riskscore_dis_by2 cms_hcc_riskscore_agdu_by2 cms_hcc_riskscore_agnd_by2
 cms_hcc_riskscore_esrd_by3 cms_hcc_riskscore_dis_by3 cms_hcc_riskscore_agdu_by3 cms_hcc_riskscore_agnd_by3
 cms_hcc_riskscore_esrd_py cms_hcc_riskscore_dis_py cms_hcc_riskscore_agdu_py cms_hcc_riskscore_agnd_py
-""".split()
+""".split()  # noqa: SIM905
 
 _TRACK_FLAGS = {
     "track1": "1",
@@ -104,7 +104,7 @@ def tidy(tables: Mapping[int, pd.DataFrame], crosswalk: pd.DataFrame, dataset: D
         The registry's record; its codebook gives names, order and units of the columns.
     """
     raw = pd.concat([columns_by_cms_name(table, year) for year, table in sorted(tables.items())], ignore_index=True)
-    raw = raw.reindex(columns=raw.columns.union(_NOT_IN_EVERY_FILE, sort=False))
+    raw = raw.reindex(columns=raw.columns.union(_NOT_IN_EVERY_FILE, sort=False), fill_value="")
     columns = {entry.column: _converted(raw, entry) for entry in dataset.codebook}
     columns["year"] = raw["year"]
     columns["track"] = raw["current_track"]
@@ -185,9 +185,11 @@ def _persistent_id(published: pd.Series, crosswalk: pd.DataFrame) -> pd.Series:
 
 def _state_codes(published: pd.Series) -> pd.Series:
     """``New York,  New Jersey`` and ``NY, NJ`` both as ``NY,NJ``."""
-    listed = blank(published).str.split(",").explode().str.strip()
-    codes = coded(listed, US_STATES | {code: code for code in US_STATES.values()}, "ACO_State")
-    return codes.dropna().groupby(level=0).agg(",".join).reindex(published.index)
+    lists = pd.Series(published.dropna().unique())
+    listed = blank(lists).str.split(",").explode().str.strip()
+    codes = coded(listed, US_STATES | {code: code for code in US_STATES.values()}, "ACO_State").dropna()
+    joined = codes.groupby(level=0).agg(",".join).reindex(lists.index)
+    return published.map(dict(zip(lists, joined, strict=True)))
 
 
 def _first_start(frame: pd.DataFrame, crosswalk: pd.DataFrame) -> pd.Series:
@@ -222,27 +224,27 @@ def _complete_2013(frame: pd.DataFrame, minimum_loss_rate: pd.Series) -> pd.Data
     return frame.assign(**{name: frame[name].where(~first, values) for name, values in computed.items()})
 
 
-def broken_rules(frame: pd.DataFrame) -> list[str]:
-    """Accounting rules of the programme that rows break, one sentence each.
+def rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    """Accounting rules of the programme, each with the rows that break it.
 
-    A savings rate within 0.0001 of the minimum savings rate may fall on either side, because both are printed rounded.
+    A savings rate within 0.0001 of the minimum may fall on either side, because both are printed rounded. From 2024,
+    low-revenue ACOs on BASIC tracks can share savings below the minimum (42 CFR 425.605(h)).
     """
     difference = frame["benchmark_minus_expenditures"]
     generated = frame["generated_savings"]
     rate = difference / frame["benchmark"]
     margin = rate - frame["minimum_savings_rate"]
-    rules = {
-        "benchmark minus expenditures is not ABtotBnchmk - ABtotExp within $1.50": (
-            (frame["benchmark"] - frame["expenditures"] - difference).abs() > 1.5
+    below_minimum_allowed = (
+        (frame["year"] >= 2024) & (frame["revenue_category"] == "low") & frame["track"].str.startswith("BASIC")
+    )
+    contradicts = ((generated > 0) != (margin >= 0)) & (margin.abs() > 1e-4)
+    return {
+        "BnchmkMinExp is not ABtotBnchmk - ABtotExp within $1.50": (
+            ~((frame["benchmark"] - frame["expenditures"] - difference).abs() <= 1.5)
         ),
-        "GenSaveLoss is neither 0 nor BnchmkMinExp": (generated != 0) & ((generated - difference).abs() > 1.5),
+        "GenSaveLoss is neither 0 nor BnchmkMinExp": (generated != 0) & ~((generated - difference).abs() <= 1.5),
         "GenSaveLoss is above 0 without the savings rate reaching the minimum, or the reverse": (
-            ((generated > 0) != (margin >= 0)) & (margin.abs() > 1e-4)
+            contradicts & ~(below_minimum_allowed & (generated > 0))
         ),
-        "Sav_rate is not BnchmkMinExp / ABtotBnchmk": (frame["savings_rate"] - rate).abs() > 1e-4,
+        "Sav_rate is not BnchmkMinExp / ABtotBnchmk": ~((frame["savings_rate"] - rate).abs() <= 1e-4),
     }
-    return [
-        f"In {broken.sum()} rows {rule} (first: {frame.loc[broken, 'aco_id'].iloc[0]}, {frame.loc[broken, 'year'].iloc[0]})."
-        for rule, broken in rules.items()
-        if broken.any()
-    ]

@@ -57,12 +57,14 @@ def decompressed(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def shipped(file: DataFile) -> bytes:
-    """Content of a shipped file, checked against the registry."""
+def read_shipped(file: DataFile) -> Source:
+    """A shipped file, checked against the registry."""
+    if not is_shipped(file):
+        raise DataError(f"{file.name} is not part of this installation.")
     data = decompressed(SHIPPED / file.name)
     if hashlib.sha256(data).hexdigest() != file.sha256:
         raise DataError(f"{file.name} does not match its SHA-256 in the registry; reinstall apmkit to restore it.")
-    return data
+    return Source(file.name, data, file.year, added=False)
 
 
 def is_shipped(file: DataFile) -> bool:
@@ -82,12 +84,12 @@ def added_files(dataset: Dataset) -> dict[int | None, Path]:
     return found
 
 
-def read_added(path: Path) -> bytes:
-    """Content of an added file, checked against the SHA-256 in its name."""
+def read_added(path: Path, year: int | None) -> Source:
+    """An added file, checked against the SHA-256 in its name."""
     data = decompressed(path)
     if hashlib.sha256(data).hexdigest() != path.name.split(".")[1]:
         raise DataError(f"{path} was changed or truncated after it was added; delete it and add the original again.")
-    return data
+    return Source(path.name, data, year, added=True)
 
 
 def write_added(dataset: Dataset, year: int | None, data: bytes) -> Path:
@@ -121,8 +123,8 @@ def sources(dataset: Dataset) -> list[Source]:
     if missing and not (dataset.how_to_get and added):
         remedy = dataset.how_to_get or "reinstall apmkit to restore it"
         raise DataError(f"The data set {dataset.name!r} lacks {missing[0]} in this installation: {remedy}.")
-    here = [Source(file.name, shipped(file), file.year, False) for file in files if file.name not in missing]
-    return here + [Source(path.name, read_added(path), year, True) for year, path in sorted(added.items(), key=str)]
+    here = [read_shipped(file) for file in files if is_shipped(file)]
+    return here + [read_added(path, year) for year, path in added.items()]
 
 
 def checksum(dataset: Dataset) -> str:

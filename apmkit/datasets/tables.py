@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from apmkit.datasets.catalogue import DataError, Dataset
+from apmkit.datasets.store import decompressed
 
 # What publishers print for "suppressed", "not applicable" and "not reported".
 MISSING = ["", "*", "-", ".", "^", "~", "N/A", "P4R", "Not applicable"]
@@ -39,8 +40,6 @@ def read_csv(data: bytes, name: str) -> pd.DataFrame:
 
 def read_user_file(path: Path, dataset: Dataset) -> bytes:
     """CSV bytes of a file that a user wants to add; a workbook gives its first sheet that has the expected columns."""
-    from apmkit.datasets.store import decompressed
-
     if path.name.lower().endswith((".csv", ".csv.gz")):
         return decompressed(path)
     if path.suffix.lower() != ".xlsx" or not dataset.layout:
@@ -70,20 +69,22 @@ def numbers(text: pd.Series, name: str) -> pd.Series:
     DataError
         If a value is neither a number nor a mark for a missing value.
     """
-    marked = blank(text)
-    values = pd.to_numeric(marked, errors="coerce")
-    if (unread := values.isna() & marked.notna()).any():
-        values = values.where(~unread, pd.to_numeric(marked.str.replace(r"[$,%\s]", "", regex=True), errors="coerce"))
-    if (unread := values.isna() & marked.notna()).any():
-        raise DataError(f"Column {name!r} holds {marked[unread].iloc[0]!r}, which is not a number.")
-    return values.astype(float)
+    values = pd.to_numeric(text, errors="coerce").astype(float)
+    rest = blank(text[values.isna()]).dropna()
+    cleaned = pd.to_numeric(rest.str.replace(r"[$,%\s]", "", regex=True), errors="coerce")
+    if cleaned.isna().any():
+        raise DataError(f"Column {name!r} holds {rest[cleaned.isna()].iloc[0]!r}, which is not a number.")
+    values[rest.index] = cleaned
+    return values
 
 
 def integers(text: pd.Series, name: str) -> pd.Series:
     """Text as integers, none missing."""
     values = numbers(text, name)
     if values.isna().any() or (values % 1 != 0).any():
-        raise DataError(f"Column {name!r} holds {text[values.isna() | (values % 1 != 0)].iloc[0]!r}, not a whole number.")
+        raise DataError(
+            f"Column {name!r} holds {text[values.isna() | (values % 1 != 0)].iloc[0]!r}, not a whole number."
+        )
     return values.astype(int)
 
 
@@ -141,3 +142,13 @@ def require_valid(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
                 f"{entry.unit}; check the file's units."
             )
     return frame
+
+
+def broken(frame: pd.DataFrame, rules: dict[str, pd.Series], dataset: Dataset) -> list[str]:
+    """One sentence for each rule that rows break, with the key of the first of them."""
+    sentences = []
+    for rule, breaks in rules.items():
+        if breaks.any():
+            first = ", ".join(str(value) for value in frame.loc[breaks, list(dataset.key)].iloc[0])
+            sentences.append(f"In {breaks.sum()} of {len(frame)} rows {rule} (first: {first}).")
+    return sentences

@@ -1,0 +1,76 @@
+"""State of the data files: checksum, rows, years and accounting rules of each."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from apmkit.datasets import mssp, store
+from apmkit.datasets.catalogue import DataError, Dataset, describe, names
+from apmkit.datasets.loading import broken_rules, build
+from apmkit.datasets.store import Source
+
+
+def checksum(name: str) -> str:
+    """One SHA-256 of everything that `load(name)` reads, files that a user added included.
+
+    Examples
+    --------
+    >>> len(checksum("population"))
+    64
+    """
+    return store.checksum(describe(name))
+
+
+def check(name: str | None = None) -> pd.DataFrame:
+    """Check the files of one data set, or of all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file: `dataset`, `file`, `origin` (shipped or added), `checksum` (ok, or what is wrong), `rows`,
+        `years`, `invariants` (ok, or the first rule that is broken). The last three are empty for a file that cannot
+        be used.
+
+    Examples
+    --------
+    >>> check("unmet_need")[["checksum", "rows", "years", "invariants"]].values.tolist()
+    [['ok', 70, '2018-2024', 'ok']]
+    """
+    chosen = names() if name is None else [name]
+    return pd.DataFrame([row for each in chosen for row in _rows(describe(each))]).astype({"rows": "Int64"})
+
+
+def _rows(dataset: Dataset) -> list[dict]:
+    readers: list[tuple[str, str, Callable[[], Source]]] = [
+        (file.name, "shipped", lambda file=file: store.read_shipped(file)) for file in dataset.files
+    ]
+    readers += [
+        (path.name, "added", lambda path=path, year=year: store.read_added(path, year))
+        for year, path in store.added_files(dataset).items()
+    ]
+    return [
+        {"dataset": dataset.name, "file": file, "origin": origin, **_state(dataset, read)}
+        for file, origin, read in readers
+    ]
+
+
+def _state(dataset: Dataset, read: Callable[[], Source]) -> dict:
+    unusable = {"rows": None, "years": "", "invariants": ""}
+    try:
+        source = read()
+    except DataError as error:
+        return {"checksum": str(error), **unusable}
+    if dataset.period_column is None and source.year is None:
+        return {"checksum": "ok", "rows": len(mssp.read_crosswalk(source.data)), "years": "", "invariants": "ok"}
+    try:
+        fixed = [store.read_shipped(file) for file in dataset.files if file.year is None and dataset.layout == ()]
+        frame = build(dataset, [*fixed, source])
+    except DataError as error:
+        return {"checksum": "ok", **unusable, "invariants": str(error)}
+    years = frame[next(entry.column for entry in dataset.codebook if entry.unit == "year")]
+    return {
+        "checksum": "ok",
+        "rows": len(frame),
+        "years": f"{years.min()}-{years.max()}" if years.min() < years.max() else str(years.min()),
+        "invariants": next(iter(broken_rules(dataset, frame)), "ok"),
+    }
