@@ -57,7 +57,7 @@ def read_user_file(path: Path, dataset: Dataset) -> bytes:
 
 def blank(text: pd.Series) -> pd.Series:
     """Stripped text, with every mark for a missing value made missing."""
-    stripped = text.str.strip()
+    stripped = text.astype("str").str.strip()
     return stripped.mask(stripped.isin(MISSING))
 
 
