@@ -185,11 +185,15 @@ def _persistent_id(published: pd.Series, crosswalk: pd.DataFrame) -> pd.Series:
 
 def _state_codes(published: pd.Series) -> pd.Series:
     """``New York,  New Jersey`` and ``NY, NJ`` both as ``NY,NJ``."""
-    lists = pd.Series(published.dropna().unique())
-    listed = blank(lists).str.split(",").explode().str.strip()
-    codes = coded(listed, US_STATES | {code: code for code in US_STATES.values()}, "ACO_State").dropna()
-    joined = codes.groupby(level=0).agg(",".join).reindex(lists.index)
-    return published.map(dict(zip(lists, joined, strict=True)))
+    listed = blank(published)
+    return listed.map({states: _codes_of(states) for states in listed.dropna().unique()}).astype("str")
+
+
+def _codes_of(states: str) -> str:
+    codes = [US_STATES.get(state.strip(), state.strip()) for state in states.split(",")]
+    if unknown := set(codes) - set(US_STATES.values()):
+        raise DataError(f"Column 'ACO_State' holds {unknown.pop()!r}, which is no US state.")
+    return ",".join(codes)
 
 
 def _first_start(frame: pd.DataFrame, crosswalk: pd.DataFrame) -> pd.Series:
