@@ -19,7 +19,11 @@ Statistic = Literal["rmspe_ratio", "absolute_effect"]
 
 @dataclass(frozen=True, eq=False)
 class Placebos:
-    """The method applied to donors as if they had been treated; the treated units serve as no donors.
+    """The method applied to donors as if they had been treated.
+
+    The treated units serve as no donors, so that their effect does not enter the placebos. The price is that treated and
+    placebos are not quite exchangeable: with eight donors a test of nominal size 1/9 rejects up to 0.02 more often, and a
+    95% interval from the placebo standard error covers about 90% (600 simulated panels with two factors).
 
     Attributes
     ----------

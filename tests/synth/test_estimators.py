@@ -1,0 +1,278 @@
+"""Claims that hold for any data: invariance, known effects, the reach of placebo inference, and refusals."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apmkit.panel import DesignWarning, Panel, PanelError
+from apmkit.synth import (
+    difference_in_differences,
+    in_time_placebo,
+    leave_one_donor_out,
+    synthetic_control,
+    synthetic_did,
+)
+
+
+def synthetic_control_with_intercept(panel, **options):
+    return synthetic_control(panel, intercept=True, **options)
+
+
+METHODS = (synthetic_control, synthetic_control_with_intercept, synthetic_did, difference_in_differences)
+seeds = st.integers(0, 10_000)
+few = settings(max_examples=8, deadline=None)
+pytestmark = pytest.mark.filterwarnings("ignore:Synthetic control:apmkit.panel.DesignWarning")
+
+
+def simulate(seed=0, n_donors=9, n_pre=10, n_post=4, n_treated=1, effect=0.0, noise=0.3):
+    """Units on two common factors; the first `n_treated` gain `effect` after `n_pre` periods."""
+    rng = np.random.default_rng(seed)
+    n, n_periods = n_donors + n_treated, n_pre + n_post
+    factors = rng.normal(size=(2, n_periods)).cumsum(axis=1)
+    loadings = rng.uniform(size=(n, 2))
+    loadings[:n_treated] = 0.5
+    outcome = 20 + loadings @ factors + rng.normal(scale=noise, size=(n, n_periods))
+    outcome[:n_treated, n_pre:] += effect
+    unit, time = np.divmod(np.arange(n * n_periods), n_periods)
+    return pd.DataFrame(
+        {
+            "unit": np.array([f"u{i:02d}" for i in range(n)])[unit],
+            "year": 2000 + time,
+            "y": outcome.ravel(),
+            "start": np.where(unit < n_treated, 2000.0 + n_pre, np.nan),
+        }
+    )
+
+
+def panel_of(frame, **options):
+    return Panel(frame, unit="unit", time="year", outcome="y", cohort="start", **options)
+
+
+def numbers(estimate):
+    return estimate.table[["estimate", "se", "ci_low", "ci_high", "p_value"]].to_numpy()[0]
+
+
+@few
+@given(seed=seeds)
+def test_order_of_rows_and_names_of_units_change_nothing(seed):
+    frame = simulate(seed)
+    names = {name: f"v{(7 * i + 3) % 10}" for i, name in enumerate(frame["unit"].unique())}
+    shuffled = frame.sample(frac=1, random_state=seed).assign(unit=lambda f: f["unit"].map(names))
+    for method in METHODS:
+        one, other = method(panel_of(frame)), method(panel_of(shuffled))
+        np.testing.assert_allclose(numbers(one), numbers(other), rtol=1e-6, atol=1e-8)
+        weights = one.details["donor_weights"].set_index("unit")["weight"].rename(names)
+        np.testing.assert_allclose(
+            other.details["donor_weights"].set_index("unit")["weight"][weights.index], weights, atol=1e-6
+        )
+
+
+@few
+@given(seed=seeds, factor=st.sampled_from([1e-3, 0.74, 1e6]), shift=st.sampled_from([-1990, 500]))
+def test_currency_scales_and_later_years_shift_the_result(seed, factor, shift):
+    frame = simulate(seed)
+    moved = frame.assign(y=factor * frame["y"], year=frame["year"] + shift, start=frame["start"] + shift)
+    for method in METHODS:
+        one, other = method(panel_of(frame)), method(panel_of(moved))
+        np.testing.assert_allclose(numbers(other)[:4], factor * numbers(one)[:4], rtol=1e-6, atol=1e-8 * factor)
+        assert numbers(other)[4] == numbers(one)[4]
+        assert (other.details["path"]["period"] - one.details["path"]["period"] == shift).all()
+
+
+@few
+@given(seed=seeds)
+def test_a_hundred_million_added_to_every_outcome_changes_nothing(seed):
+    frame = simulate(seed)
+    for method in METHODS:
+        one, other = method(panel_of(frame)), method(panel_of(frame.assign(y=frame["y"] + 1e8)))
+        np.testing.assert_allclose(numbers(other)[:4], numbers(one)[:4], atol=1e-5)
+
+
+@few
+@given(seed=seeds)
+def test_a_donor_equal_to_the_treated_unit_takes_all_the_weight(seed):
+    frame = simulate(seed)
+    frame.loc[frame["unit"] == "u03", "y"] = frame.loc[frame["unit"] == "u00", "y"].to_numpy()
+    estimate = synthetic_control(panel_of(frame))
+    weights = estimate.details["donor_weights"].set_index("unit")["weight"]
+    assert weights["u03"] == pytest.approx(1, abs=1e-9)
+    assert numbers(estimate)[0] == pytest.approx(0, abs=1e-9)
+    assert estimate.diagnostics["effective_donors"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n_treated", [1, 3])
+def test_a_known_effect_is_found(method, n_treated):
+    effects = [
+        numbers(method(panel_of(simulate(seed, effect=5.0, n_treated=n_treated)), placebo=None))[0]
+        for seed in range(60)
+    ]
+    assert np.mean(effects) == pytest.approx(5, abs=4 * np.std(effects) / np.sqrt(60))
+    assert np.std(effects) < 1.5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_large_effect_reaches_the_floor_of_the_p_value_and_not_less(method):
+    estimate = method(panel_of(simulate(effect=50.0, n_donors=8)))
+    assert numbers(estimate)[4] == pytest.approx(1 / 9)
+    assert estimate.diagnostics["p_value_floor"] == pytest.approx(1 / 9)
+    assert estimate.diagnostics["rank"] == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_an_effect_p_values_are_close_to_uniform(method):
+    # With nine donors p is one of 0.1, 0.2, ... 1. The placebos miss the treated unit as a donor: size is approximate.
+    rng = np.random.default_rng(5)
+    p = np.empty(200)
+    for i in range(len(p)):
+        frame = simulate(int(rng.integers(2**31)), n_pre=8, n_post=3)
+        loadings, factors = rng.normal(size=(10, 2)), rng.normal(size=(2, 11)).cumsum(axis=1)
+        p[i] = numbers(method(panel_of(frame.assign(y=(loadings @ factors + rng.normal(size=(10, 11))).ravel()))))[4]
+    for size in (0.1, 0.2, 0.5):
+        error = np.sqrt(size * (1 - size) / len(p))
+        assert (p <= size + 1e-9).mean() == pytest.approx(size, abs=3 * error + 0.02)
+
+
+def test_several_treated_units_are_averaged_and_placebo_sets_have_their_number():
+    frame = simulate(n_treated=2, n_donors=6)
+    estimate = synthetic_control(panel_of(frame))
+    assert estimate.diagnostics["n_placebos"] == 15
+    treated = frame[frame["unit"].isin(["u00", "u01"])].groupby("year")["y"].mean()
+    np.testing.assert_allclose(estimate.details["path"]["treated"], treated)
+
+
+def test_random_placebo_sets_repeat_with_the_seed_and_differ_without():
+    panel = panel_of(simulate(n_treated=3, n_donors=12))
+    one, same, other = (synthetic_did(panel, draws=50, seed=seed) for seed in (1, 1, 2))
+    assert "random sets" in one.diagnostics["inference"]
+    assert one.diagnostics["n_placebos"] == 50
+    np.testing.assert_array_equal(numbers(one), numbers(same))
+    assert numbers(one)[1] != numbers(other)[1]
+    assert numbers(one)[0] == numbers(other)[0]
+
+
+def test_two_donors_give_a_p_value_and_no_standard_error():
+    estimate = difference_in_differences(panel_of(simulate(n_donors=2, effect=9.0)))
+    assert np.isnan(numbers(estimate)[1:4]).all()
+    assert numbers(estimate)[4] == pytest.approx(1 / 3)
+    assert "permutation p = 0.333" in estimate.sentence()
+
+
+def test_as_many_treated_as_donors_leave_no_inference_and_warn():
+    with pytest.warns(DesignWarning, match="as many treated units as donors"):
+        estimate = difference_in_differences(panel_of(simulate(n_donors=3, n_treated=3)))
+    assert np.isnan(numbers(estimate)[1:]).all()
+    assert "placebos" not in estimate.details
+
+
+def test_without_placebo_there_is_no_inference_and_the_estimate_is_the_same():
+    panel = panel_of(simulate())
+    estimate = synthetic_did(panel, placebo=None)
+    assert numbers(estimate)[0] == numbers(synthetic_did(panel))[0]
+    assert np.isnan(numbers(estimate)[1:]).all()
+
+
+def test_an_intercept_takes_up_a_constant_distance_that_donors_cannot_reach():
+    frame = simulate(noise=0.05)
+    frame.loc[frame["unit"] == "u00", "y"] += 100
+    with pytest.warns(DesignWarning, match="misses the treated unit before treatment"):
+        far = synthetic_control(panel_of(frame))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        near = synthetic_control(panel_of(frame), intercept=True)
+    assert numbers(far)[0] == pytest.approx(100, abs=5)
+    assert abs(numbers(near)[0]) < 1
+    gap = near.details["path"]["gap"]
+    assert gap[:10].mean() == pytest.approx(0, abs=1e-10)
+
+
+def test_results_survive_serialisation_and_another_level():
+    estimate = synthetic_control(panel_of(simulate()))
+    assert '"p_value_floor"' in estimate.to_json()
+    wide = estimate.with_level(0.99)
+    assert wide.table["ci_low"].iloc[0] < estimate.table["ci_low"].iloc[0]
+    assert wide.table["p_value"].iloc[0] == estimate.table["p_value"].iloc[0]
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def ragged(frame):
+    return frame[~((frame["unit"] == "u04") & (frame["year"] == 2003))]
+
+
+@pytest.mark.filterwarnings("ignore::apmkit.panel.DesignWarning")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (ragged, r"1 of 10 units of 'unit' miss periods: 'u04' \(1 missing, first 2003\); drop them"),
+        (lambda f: f.assign(start=np.nan), "No unit is treated"),
+        (lambda f: f.assign(start=f["start"].mask(f["unit"] == "u01", 2008.0)), r"2 different periods \(2008, 2010\)"),
+        (
+            lambda f: f.assign(start=f["start"].mask(f["unit"] == "u00", 2000.0)),
+            "starts in 2000, and no earlier period",
+        ),
+        (lambda f: f[f["unit"].isin(["u00", "u01"])], "has 1 never-treated units"),
+    ],
+)
+def test_panels_that_cannot_serve_are_refused_with_the_remedy(method, change, message):
+    with pytest.raises(PanelError, match=message):
+        method(panel_of(change(simulate())))
+
+
+def test_weights_are_refused():
+    with pytest.raises(PanelError, match="leave out weights="):
+        synthetic_control(panel_of(simulate().assign(w=2.0), weights="w"))
+
+
+def test_synthetic_did_with_one_period_before_treatment_is_refused():
+    with pytest.raises(PanelError, match="Only 2000 lies before treatment"):
+        synthetic_did(panel_of(simulate(n_pre=1)))
+
+
+def predictors_of(frame):
+    outcomes = frame.set_index(["year", "unit"])["y"]
+    return pd.DataFrame({f"y{year}": outcomes[year] for year in (2000, 2009)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"placebo": "in_time"}, "placebo='in_time' is not known"),
+        ({"draws": 0}, "draws=0 leaves no placebo"),
+        ({"v": [1.0]}, "give predictors too"),
+        ({"predictors": [1, 2]}, "must be a DataFrame indexed by 'unit'"),
+        ({"predictors": lambda t: t.drop(index="u05")}, "no row for 1 units, first 'u05'"),
+        ({"predictors": lambda t: pd.concat([t, t.loc[["u05"]]])}, "several rows for unit 'u05'"),
+        ({"predictors": lambda t: t.assign(x="a")}, "Predictor 'x' is of type"),
+        ({"predictors": lambda t: t.assign(x=t["y2000"].mask(t.index == "u02"))}, "'x' is missing for unit 'u02'"),
+        ({"predictors": lambda t: t.assign(x=1.0)}, "Predictor 'x' is the same for all units"),
+        ({"predictors": lambda t: t[[]]}, "predictors has no column"),
+        ({"predictors": lambda t: t, "v": [1.0]}, "v has shape"),
+        ({"predictors": lambda t: t, "v": [1.0, -1.0]}, "not negative"),
+        ({"predictors": lambda t: t, "v_periods": (2011, 2013)}, "choose within 2000 to 2009"),
+        ({"predictors": lambda t: t, "intercept": True}, "leave it out when predictors are given"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_with_the_remedy(options, message):
+    frame = simulate()
+    if callable(options.get("predictors")):
+        options = options | {"predictors": options["predictors"](predictors_of(frame))}
+    with pytest.raises(PanelError, match=message):
+        synthetic_control(panel_of(frame), **options)
+
+
+def test_in_time_placebo_outside_the_time_before_treatment_is_refused():
+    for period in (2000, 2010):
+        with pytest.raises(PanelError, match="choose one after 2000 and up to 2009"):
+            in_time_placebo(panel_of(simulate()), period)
+
+
+def test_leaving_out_one_of_two_donors_is_refused():
+    with pytest.raises(PanelError, match="at least three"):
+        leave_one_donor_out(panel_of(simulate(n_donors=2)))
