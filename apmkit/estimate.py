@@ -181,24 +181,24 @@ class Estimate:
         unit = f" {unit}" if unit else ""
 
         def amount(value: float) -> str:
-            return f"{abs(value):,.{places}f}{unit}"
+            return f"{abs(value):,.{places}f}"
 
         def change(value: float) -> str:
             return f"a {'fall' if value < 0 else 'rise'} of {amount(value)}"
 
-        verb = "fell" if row.estimate < 0 else "rose"
         percent = f"{self.level:.0%}"
         if not np.isfinite(row.ci_low):
             floor = self.diagnostics.get("p_value_floor")
             limit = "" if floor is None else f"; with these donors p cannot be below {floor:.3f}"
             p = "" if not np.isfinite(row.p_value) else f" (permutation p = {row.p_value:.3f}{limit})"
-            return f"{name}: the estimate is {change(row.estimate)}{p}."
+            return f"{name}: the estimate is {change(row.estimate)}{unit}{p}."
         if row.ci_low > 0 or row.ci_high < 0:
             near, far = sorted((row.ci_low, row.ci_high), key=abs)
-            return f"{name} {verb} by {amount(row.estimate)} ({percent} CI {amount(near)} to {amount(far)})."
+            verb = "fell" if row.estimate < 0 else "rose"
+            return f"{name} {verb} by {amount(row.estimate)}{unit} ({percent} CI {amount(near)} to {amount(far)})."
         return (
-            f"{name}: the estimate is {change(row.estimate)}, but the data cannot rule out {change(row.ci_low)} "
-            f"or {change(row.ci_high)} ({percent} CI)."
+            f"{name}: no clear change. The estimate is {change(row.estimate)}{unit}; "
+            f"the data cannot rule out {change(row.ci_low)} or {change(row.ci_high)} ({percent} CI)."
         )
 
     def summary(self) -> str:

@@ -107,7 +107,7 @@ def event_study(
     ax.set_xticks(np.arange(time.min(), time.max() + 1))
     ax.set_xlabel("Periods since treatment began")
     ax.set_ylabel(label or f"Effect on {estimate.outcome}")
-    ax.legend(frameon=False, fontsize="small", loc="best")
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
     return ax
 
 
