@@ -93,7 +93,7 @@ def run(study: Study, parameters: Parameters, *, out: Path | None = None, progre
     Raises
     ------
     RunFailed
-        A cell failed, the kernel stopped, or no result was recorded.
+        A cell failed, the kernel died, or no result was recorded.
     """
     from apmkit.studies.webpage import to_html
 
@@ -122,6 +122,7 @@ def run(study: Study, parameters: Parameters, *, out: Path | None = None, progre
 def execute(study: Study, parameters: Parameters, target: Path, *, progress: bool, kept: str) -> NotebookNode:
     """Run the notebook of a study with papermill on the Python that runs this."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     try:
         return papermill.execute_notebook(
@@ -138,8 +139,16 @@ def execute(study: Study, parameters: Parameters, target: Path, *, progress: boo
         raise RunFailed(
             f"{study.name} failed in cell [{error.exec_count}] with {error.ename}: {value}; {kept}"
         ) from None
-    except Exception as error:
-        raise RunFailed(f"{study.name} stopped with {type(error).__name__}: {_first_line(error)}; {kept}") from error
+    except DeadKernelError as error:
+        where = _cells_done(target) + 1
+        raise RunFailed(f"{study.name} died in cell [{where}], perhaps for want of memory; {kept}") from error
+
+
+def _cells_done(executed: Path) -> int:
+    import nbformat
+
+    cells = nbformat.read(executed, as_version=4).cells
+    return sum(cell.get("execution_count") is not None for cell in cells)
 
 
 def _this_python():

@@ -30,14 +30,13 @@ def combinations(study: Study, grid: Mapping[str, str], fixed: Mapping[str, Any]
 
     Examples
     --------
-    >>> from typing import Literal
-    >>> from pydantic import Field
-    >>> class Few(Parameters):
-    ...     outcome: Literal["cost", "visits"] = Field("cost", description="Outcome.")
-    ...     first: int = Field(2014, ge=2013, le=2020, description="First year.")
-    >>> study = Study("us/few", "Few", "United States", (), Few, estimate=print)
-    >>> [(p.outcome, p.first) for p in combinations(study, {"outcome": "all", "first": "2014:2015"}, {})]
-    [('cost', 2014), ('cost', 2015), ('visits', 2014), ('visits', 2015)]
+    >>> from pydantic import Field, create_model
+    >>> first = (int, Field(2014, ge=2013, le=2020, description="First year."))
+    >>> logs = (bool, Field(False, description="Take logarithms."))
+    >>> few = create_model("Few", __base__=Parameters, first=first, logs=logs)
+    >>> study = Study("us/few", "Few", "United States", (), few, estimate=print)
+    >>> [(p.first, p.logs) for p in combinations(study, {"first": "2014:2015", "logs": "all"}, {})]
+    [(2014, False), (2014, True), (2015, False), (2015, True)]
     """
     study.parameters(**fixed)
     both = [name for name in grid if name in fixed]

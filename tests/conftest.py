@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "studies"
 
 
 @pytest.fixture

@@ -1,0 +1,161 @@
+"""Parameters are refused in one sentence; the registry, the classes and the notebooks agree."""
+
+import ast
+import json
+
+import nbformat
+import pytest
+from pydantic import Field
+
+from apmkit import studies
+from apmkit.studies import Parameters, StudyError
+
+REAL = studies.names()
+
+
+def cell_parameters(notebook):
+    """Assignments of the cell tagged `parameters`, read and not run."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    (cell,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    found = {}
+    for statement in ast.parse(cell.source).body:
+        assert isinstance(statement, ast.Assign), f"{notebook.name}: {ast.unparse(statement)} is no plain assignment"
+        (target,) = statement.targets
+        found[target.id] = ast.literal_eval(statement.value)
+    return found
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_parameters_cell_has_the_names_and_defaults_of_the_class(name):
+    study = studies.get(name)
+    found = cell_parameters(study.notebook)
+    assert list(found) == list(study.Parameters.model_fields)
+    assert json.dumps(found) == json.dumps(study.parameters().plain())
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_notebook_checks_its_parameters_and_records_its_result(name):
+    code = [cell.source for cell in nbformat.read(studies.get(name).notebook, as_version=4).cells if "source" in cell]
+    assert any(f'studies.get("{name}")' in cell and ".from_cell(globals())" in cell for cell in code)
+    assert any("studies.record(result)" in cell for cell in code)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_study_names_itself_and_registered_data(name):
+    from apmkit import datasets
+
+    study = studies.get(name)
+    assert study.name == name
+    assert study.data
+    assert set(study.data) <= set(datasets.names())
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"outcom": "cost"},
+            "us/toy: no parameter 'outcom' (did you mean 'outcome'?), only outcome, first, scale, level, log, "
+            "leave_out, trouble.",
+        ),
+        ({"outcome": "price"}, "us/toy: outcome='price' is not allowed; give one of cost, visits."),
+        ({"outcome": "../x"}, "us/toy: outcome='../x' is not allowed; give one of cost, visits."),
+        ({"first": 4}, "us/toy: first=4 is not allowed; give a whole number from 1 to 3."),
+        ({"first": "two"}, "us/toy: first='two' is not allowed; give a whole number from 1 to 3."),
+        ({"first": 1.5}, "us/toy: first=1.5 is not allowed; give a whole number from 1 to 3."),
+        ({"scale": float("nan")}, "us/toy: scale=nan is not allowed; give a number from 0.5 to 2."),
+        ({"level": "99"}, "us/toy: level='99' is not allowed; give one of 90, 95."),
+        ({"log": "perhaps"}, "us/toy: log='perhaps' is not allowed; give one of false, true."),
+        ({"leave_out": "on,ab"}, "us/toy: leave_out='ab' is not allowed; give any of on, qc."),
+        ({"log": True, "outcome": "visits"}, "us/toy: log=true needs outcome=cost."),
+        (
+            {"first": 0, "scale": 3},
+            "us/toy: first=0 is not allowed; give a whole number from 1 to 3; scale=3 is not allowed; give a number "
+            "from 0.5 to 2.",
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_refused_in_a_sentence_that_says_what_is_allowed(toy, values, sentence):
+    with pytest.raises(StudyError) as refused:
+        toy.parameters(**values)
+    assert str(refused.value) == sentence
+
+
+def test_values_typed_as_text_become_the_values_of_the_class(toy):
+    typed = toy.parameters(first="2", scale="1.5", level="90", log="true", leave_out="on,qc")
+    assert typed == toy.parameters(first=2, scale=1.5, level=90, log=True, leave_out=["on", "qc"])
+    assert typed.plain()["leave_out"] == ["on", "qc"]
+    assert toy.parameters(leave_out="").leave_out == ()
+
+
+def test_changed_lists_only_what_differs_from_the_defaults(toy):
+    assert toy.parameters(first=1, outcome="visits").changed() == {"outcome": "visits"}
+
+
+def test_a_cell_that_forgets_a_parameter_is_refused(toy):
+    cell = {**toy.parameters().plain(), "other": 1}
+    assert toy.from_cell(cell) == toy.parameters()
+    del cell["scale"]
+    with pytest.raises(StudyError, match="does not set scale: us/toy needs each"):
+        toy.from_cell(cell)
+
+
+def test_a_class_that_leaves_a_parameter_open_cannot_be_written():
+    with pytest.raises(TypeError, match="'free' of Open allows too much"):
+
+        class Open(Parameters):
+            free: str = Field("x", description="Any text.")
+
+    with pytest.raises(TypeError, match="'half' of HalfOpen allows too much"):
+
+        class HalfOpen(Parameters):
+            half: int = Field(1, ge=0, description="No upper end.")
+
+    with pytest.raises(TypeError, match="'bare' of Bare needs a default and a description"):
+
+        class Bare(Parameters):
+            bare: bool = Field(False)
+
+
+def test_parameter_table_gives_name_meaning_default_and_allowed(toy):
+    table = studies.parameter_table("us/toy").set_index("name")
+    assert list(table.columns) == ["meaning", "default", "allowed"]
+    assert table.loc["first"].tolist() == ["First of the numbers to use.", "1", "whole number from 1 to 3"]
+    assert table.loc["log"].tolist() == ["Take logarithms.", "false", "false, true"]
+    assert table.loc["leave_out", "allowed"] == "any of on, qc"
+
+
+def test_an_unknown_study_is_refused_with_the_nearest_name():
+    with pytest.raises(StudyError) as refused:
+        studies.get("us/mssp_downside_risks")
+    assert str(refused.value) == (
+        "There is no study 'us/mssp_downside_risks' (did you mean 'us/mssp_downside_risk'?): the studies are "
+        "us/mssp_downside_risk, canada/bc_lfp."
+    )
+
+
+def test_a_result_must_have_its_headline_and_come_from_a_run(toy):
+    from toy import estimate
+
+    bare = estimate(toy.parameters())
+    with pytest.raises(ValueError, match=r"names no study: get it from study\.run"):
+        bare.to_dict()
+    with pytest.raises(ValueError, match="headline 'other' is not among the estimates mean, again"):
+        studies.Result(bare.estimates, "other", ())
+
+
+def test_to_dict_holds_parameters_estimates_and_versions_as_plain_json(toy):
+    record = toy.run(toy.parameters(first=2)).to_dict()
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record["parameters"]["first"] == 2
+    assert record["estimates"]["mean"]["table"][0]["estimate"] == 6
+    assert set(record["versions"]) == {"apmkit", "python", "numpy", "pandas", "scipy"}
+
+
+def test_to_dict_holds_the_checksum_of_each_data_set(toy):
+    from dataclasses import replace
+
+    from apmkit import datasets
+
+    record = replace(toy, data=("unmet_need",)).run().to_dict()
+    assert record["data"] == {"unmet_need": datasets.checksum("unmet_need")}
