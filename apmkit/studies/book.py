@@ -55,7 +55,7 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
         raise ValueError(f"jobs is {jobs}; it must be 1 or more.")
     execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
     pages.write(root / "book" / "generated")
-    return _render(root, all=all)
+    return render(root, all=all)
 
 
 def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: int | None = None) -> list[Path]:
@@ -71,15 +71,7 @@ def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: 
     """
     from tqdm import tqdm
 
-    surroundings = _library_digest() + _data_digest()
-    stale = {}
-    for source in sorted(sources.rglob("*.ipynb")):
-        if any(part.startswith(".") for part in source.relative_to(sources).parts):
-            continue
-        target = targets / source.relative_to(sources)
-        digest = _digest([source.read_bytes(), surroundings.encode()])
-        if all or _finished_digest(target) != digest:
-            stale[source] = (target, digest)
+    stale = stale_notebooks(sources, targets, all=all)
     if not stale:
         return []
     failures = []
@@ -98,6 +90,20 @@ def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: 
         failures.append(f"The executed copies with their tracebacks are in {targets}.")
         raise BookError("\n".join(failures))
     return list(stale)
+
+
+def stale_notebooks(sources: Path, targets: Path, *, all: bool = False) -> dict[Path, tuple[Path, str]]:
+    """Return for each notebook that must run its executed copy's place and the checksum of what decides its results."""
+    surroundings = _library_digest() + _data_digest()
+    stale = {}
+    for source in sorted(sources.rglob("*.ipynb")):
+        if ".ipynb_checkpoints" in source.parts:
+            continue
+        target = targets / source.relative_to(sources)
+        digest = _digest([source.read_bytes(), surroundings.encode()])
+        if all or _finished_digest(target) != digest:
+            stale[source] = (target, digest)
+    return stale
 
 
 def _execute(source: Path, target: Path, digest: str) -> str | None:
@@ -152,8 +158,14 @@ def _digest(parts) -> str:
     return digest.hexdigest()
 
 
-def _render(root: Path, *, all: bool) -> Path:
-    """Run jupyter-book; its output goes to ``_build/book.log``."""
+def render(root: Path, *, all: bool = False) -> Path:
+    """Render ``book/`` into ``_build/html/`` with Jupyter Book, whose output goes to ``_build/book.log``.
+
+    Raises
+    ------
+    BookError
+        If there is a warning or an error; the message lists them.
+    """
     build = root / "_build"
     build.mkdir(exist_ok=True)
     log = build / "book.log"

@@ -19,7 +19,7 @@ def data_page() -> str:
 
     records = [datasets.describe(name) for name in datasets.names()]
     overview = [
-        (f"[{record.name}](#{_anchor('data', record.name)})", _text(record.title), _years(record)) for record in records
+        (f"[{record.name}](#{_anchor('data', record.name)})", plain(record.title), _years(record)) for record in records
     ]
     return "\n\n".join(
         [
@@ -37,22 +37,22 @@ def data_page() -> str:
 def _data_section(record) -> str:
     facts = [
         ("Load", f"`apmkit.load({record.name!r})`"),
-        ("One row is", _text(record.unit_of_observation)),
+        ("One row is", plain(record.unit_of_observation)),
         ("Years", _years(record)),
-        ("Publisher", _text(record.publisher)),
-        ("Source", f"[{_text(record.citation)}]({record.source_url})"),
-        ("Licence", f"[{_text(record.licence)}]({record.licence_url})"),
-        ("Attribution", _text(record.attribution)),
+        ("Publisher", plain(record.publisher)),
+        ("Source", f"[{plain(record.citation)}]({record.source_url})"),
+        ("Licence", f"[{plain(record.licence)}]({record.licence_url})"),
+        ("Attribution", plain(record.attribution)),
     ]
     if record.how_to_get:
-        facts.append(("Your own copy", _text(record.how_to_get)))
-    codebook = [(f"`{entry.column}`", _text(entry.unit), _text(entry.meaning)) for entry in record.codebook]
-    files = [(f"`{file.name}`", f"{file.rows:,}", f"`{file.sha256}`", _text(file.copy_used)) for file in record.files]
+        facts.append(("Your own copy", plain(record.how_to_get)))
+    codebook = [(f"`{entry.column}`", plain(entry.unit), plain(entry.meaning)) for entry in record.codebook]
+    files = [(f"`{file.name}`", f"{file.rows:,}", f"`{file.sha256}`", plain(file.copy_used)) for file in record.files]
     return "\n\n".join(
         [
-            f"({_anchor('data', record.name)})=\n## {_text(record.title)}",
+            f"({_anchor('data', record.name)})=\n## {plain(record.title)}",
             _table(("Fact", "Value"), facts),
-            "Known problems:\n\n" + "\n".join(f"* {_text(problem)}" for problem in record.known_problems),
+            "Known problems:\n\n" + "\n".join(f"* {plain(problem)}" for problem in record.known_problems),
             _dropdown("Codebook", _table(("Column", "Unit", "Meaning"), codebook)),
             _dropdown("Files", _table(("File", "Rows", "SHA-256 of the published file", "Copy used"), files)),
         ]
@@ -66,11 +66,11 @@ def parameters_page() -> str:
     sections = []
     for name in studies.names():
         rows = [
-            (f"`{row.name}`", _text(row.meaning), f"`{row.default}`", _text(row.allowed))
+            (f"`{row.name}`", plain(row.meaning), f"`{row.default}`", plain(row.allowed))
             for row in studies.parameter_table(name).itertuples(index=False)
         ]
         sections.append(
-            f"({_anchor('parameters', name)})=\n## {_text(studies.get(name).title)}\n\n"
+            f"({_anchor('parameters', name)})=\n## {plain(studies.get(name).title)}\n\n"
             f"[The page of `{name}`](../notebooks/{name}.ipynb) uses the defaults.\n\n"
             + _table(("Parameter", "Meaning", "Default", "Allowed"), rows)
         )
@@ -93,9 +93,9 @@ def _years(record) -> str:
     return str(first) if first == last else f"{first} to {last}"
 
 
-def _text(value: str) -> str:
-    """Return one line of Markdown that shows `value` as it is."""
-    return re.sub(r"([\\`*_\[\]<>$|{}~])", r"\\\1", " ".join(value.split()))
+def plain(text: str) -> str:
+    """Return one line of Markdown that shows `text` as it is."""
+    return re.sub(r"([\\`*_\[\]<>$|{}~])", r"\\\1", " ".join(text.split()))
 
 
 def _table(header: tuple[str, ...], rows) -> str:

@@ -1,0 +1,150 @@
+"""The built book in headless Chromium, from the disk and without a network. Build it first: make check-book."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+CHAPTERS = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+STUDIES = [page for page in CHAPTERS if page.startswith("notebooks/")]
+WIDE, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
+
+CONTRAST = """() => {
+  const pixel = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
+  const canvas = pixel.getContext('2d', {willReadFrequently: true});
+  const rgba = colour => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = c => c.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = e => {
+    for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; }
+    return [255, 255, 255, 255];
+  };
+  const text = [...document.querySelectorAll('article p, article li, article td, article th, article a, article h2')];
+  return text.filter(e => e.offsetParent && e.innerText.trim()).map(e => {
+    const [a, b] = [luminance(rgba(getComputedStyle(e).color)), luminance(behind(e))];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.tagName, e.innerText.slice(0, 40)];
+  }).sort((x, y) => x[0] - y[0])[0];
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    assert (HTML / "index.html").exists(), "the book is not built: run make check-book"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page and return it with the list of everything that went wrong on it."""
+    contexts = []
+
+    def open_page(name, viewport=WIDE, query="", scheme="light"):
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        problems = []
+        page.on("console", lambda m: problems.append(f"console: {m.text}") if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: problems.append(f"script: {error}"))
+        page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else problems.append(r.url))
+        page.goto((HTML / f"{name}.html").as_uri() + query, wait_until="load")
+        page.evaluate("() => window.MathJax?.startup?.promise")
+        return page, problems
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("name", [*CHAPTERS, "genindex", "search"])
+def test_page_opens_from_disk_without_errors_or_external_requests(visit, name):
+    page, problems = visit(name)
+    assert page.locator("main").inner_text().strip()
+    assert page.evaluate("() => [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)") == []
+    assert page.locator("mjx-merror").count() == 0
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_study_page_has_figures_tables_and_no_traceback(visit, name):
+    page, _ = visit(name)
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll('.cell_output img, .cell_output svg, figure img')]
+                 .map(e => e.getBoundingClientRect()).filter(r => r.width > 200 && r.height > 100).length"""
+    )
+    assert sizes >= 2
+    assert page.locator(".cell_output table").count() >= 1
+    assert page.locator(".cell_output .output.traceback, .cell_output .stderr").count() == 0
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_page_does_not_scroll_sideways_on_a_phone(visit, name):
+    page, problems = visit(name, viewport=PHONE)
+    assert page.evaluate("() => document.scrollingElement.scrollWidth") <= PHONE["width"]
+    assert problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_text_can_be_read_in_light_and_dark_mode(visit, name, scheme):
+    page, _ = visit(name, scheme=scheme)
+    ratio, *where = page.evaluate(CONTRAST)
+    assert ratio >= 4.5, where  # WCAG 2.1, level AA
+
+
+def test_search_finds_a_term(visit):
+    page, problems = visit("search", query="?q=synthetic+control")
+    page.wait_for_selector("#search-results ul.search li a")
+    assert page.locator("#search-results li a").count() >= 1
+    page, problems = visit("search", query="?q=donor")
+    page.wait_for_selector("#search-results ul.search li a")
+    assert "Glossary" in page.locator("#search-results").inner_text()
+    page.wait_for_timeout(500)
+    assert problems == []
+
+
+def test_the_switch_changes_between_light_and_dark(visit):
+    page, problems = visit("index")
+    seen = set()
+    for _ in range(3):
+        page.locator("button.theme-switch-button:visible").first.click()
+        seen.add(page.evaluate("() => document.documentElement.dataset.theme"))
+    assert seen == {"light", "dark"}
+    assert problems == []
+
+
+def test_there_is_one_search_field(visit):
+    page, _ = visit("index")
+    assert page.locator("button.search-button-field:visible, button.search-button:visible").count() == 1
+
+
+def test_links_to_the_source_lead_to_the_source_notebook(visit):
+    page, _ = visit(STUDIES[0])
+    hrefs = page.evaluate("() => [...document.querySelectorAll('.bd-header-article a')].map(a => a.href)")
+    source = f"{STUDIES[0]}.ipynb"
+    for service in ("https://mybinder.org/", "https://colab.research.google.com/", "https://github.com/"):
+        assert any(href.startswith(service) and href.endswith(source) for href in hrefs), (service, hrefs)

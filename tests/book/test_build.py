@@ -1,0 +1,104 @@
+"""Notebooks are run once, failures are loud, and a build with warnings is no build."""
+
+import json
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from apmkit.studies import book
+
+CONFIG = "title: A book\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
+
+
+def write_notebook(path, *code):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A page"), *map(new_code_cell, code)]), path)
+
+
+def outputs(path):
+    return [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return tmp_path / "notebooks", tmp_path / "book" / "notebooks"
+
+
+def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_the_others_are_done(folders, capfd):
+    sources, targets = folders
+    write_notebook(sources / "us" / "good.ipynb", "print(6 * 7)")
+    write_notebook(sources / "bad.ipynb", "rate = 0", "1 / rate", "print('never')")
+
+    with pytest.raises(book.BookError, match=r"bad.ipynb failed: ZeroDivisionError in cell 2: division by zero"):
+        book.execute_notebooks(sources, targets, jobs=2)
+    assert [output["text"] for output in outputs(targets / "us" / "good.ipynb")] == [["42\n"]]
+    (failure,) = [output for output in outputs(targets / "bad.ipynb") if output["output_type"] == "error"]
+    assert failure["ename"] == "ZeroDivisionError"
+    assert failure["traceback"]
+
+    write_notebook(sources / "bad.ipynb", "rate = 1", "1 / rate")
+    assert book.execute_notebooks(sources, targets, jobs=2) == [sources / "bad.ipynb"]
+    assert book.execute_notebooks(sources, targets, jobs=2) == []
+    assert "notebook" in capfd.readouterr().err  # the progress bar
+    assert sorted(path.name for path in targets.rglob("*") if path.is_file()) == ["bad.ipynb", "good.ipynb"]
+
+
+@pytest.mark.parametrize("changed", ["_library_digest", "_data_digest"])
+def test_a_changed_library_or_changed_data_make_a_notebook_stale(folders, monkeypatch, changed):
+    sources, targets = folders
+    write_notebook(sources / "page.ipynb", "1")
+    monkeypatch.setattr(book, "_library_digest", lambda: "library")
+    monkeypatch.setattr(book, "_data_digest", lambda: "data")
+    ((_, digest),) = book.stale_notebooks(sources, targets).values()
+    write_notebook(targets / "page.ipynb", "1")
+    executed = nbformat.read(targets / "page.ipynb", as_version=4)
+    executed.metadata["apmkit"] = {"digest": digest}
+    nbformat.write(executed, targets / "page.ipynb")
+    assert book.stale_notebooks(sources, targets) == {}
+    assert list(book.stale_notebooks(sources, targets, all=True)) == [sources / "page.ipynb"]
+
+    monkeypatch.setattr(book, changed, lambda: "another")
+    assert list(book.stale_notebooks(sources, targets)) == [sources / "page.ipynb"]
+
+
+@pytest.mark.parametrize("content", ["", '{"cells": [], "meta', '{"cells": [], "metadata": {}}'])
+def test_an_unfinished_copy_is_never_taken_for_a_result(folders, content):
+    sources, targets = folders
+    write_notebook(sources / "page.ipynb", "1")
+    targets.mkdir(parents=True)
+    (targets / "page.ipynb").write_text(content)
+    assert list(book.stale_notebooks(sources, targets)) == [sources / "page.ipynb"]
+
+
+def test_checkpoints_are_not_run(folders):
+    sources, targets = folders
+    write_notebook(sources / "us" / ".ipynb_checkpoints" / "page-checkpoint.ipynb", "1")
+    assert book.stale_notebooks(sources, targets) == {}
+
+
+def test_a_folder_without_a_book_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no book: _config.yml is missing; run this in a clone"):
+        book.build_book(tmp_path)
+
+
+def test_a_number_of_jobs_below_one_is_refused(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "_config.yml").write_text(CONFIG)
+    (tmp_path / "book" / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    with pytest.raises(ValueError, match="jobs is 0; it must be 1 or more"):
+        book.build_book(tmp_path, jobs=0)
+
+
+def test_a_warning_fails_the_build_and_also_the_next_one_until_it_is_mended(tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "_config.yml").write_text(CONFIG)
+    (tmp_path / "book" / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    page = tmp_path / "book" / "index.md"
+    page.write_text("# A book\n\nSee {term}`nothing`.\n")
+    for _ in range(2):
+        with pytest.raises(book.BookError, match=r"(?s)did not build.*index.md:3: WARNING: term not in glossary.*log"):
+            book.render(tmp_path)
+    page.write_text("# A book\n\nSee everything.\n")
+    assert book.render(tmp_path) == tmp_path / "_build" / "html" / "index.html"

@@ -1,0 +1,57 @@
+"""Generated pages say all that the registry and the studies say."""
+
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
+from apmkit import datasets, studies
+from apmkit.studies import pages
+
+
+def visible_text(markdown):
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    return "".join(child.content for token in tokens if token.children for child in token.children)
+
+
+@pytest.mark.parametrize(
+    "text", ["a | b", "* and _x_ and `y`", "$5 to $6", "[x](y) <b> {term}`z`", r"back\slash", "~a~"]
+)
+def test_text_from_the_registry_is_shown_as_it_is(text):
+    assert visible_text(pages.plain(text)) == text
+
+
+def test_the_data_page_has_every_data_set_with_source_licence_checksums_and_codebook():
+    page = pages.data_page()
+    for name in datasets.names():
+        record = datasets.describe(name)
+        start = page.index(f"(data-{name.replace('_', '-')})=\n## ")
+        section = page[start : page.find("\n## ", page.index("\n## ", start) + 4)]
+        expected = [record.source_url, record.licence_url, pages.plain(record.attribution)]
+        expected += [file.sha256 for file in record.files]
+        expected += [f"| `{column.column}` | {pages.plain(column.unit)} |" for column in record.codebook]
+        expected += [f"* {pages.plain(problem)}" for problem in record.known_problems]
+        assert [text for text in expected if text not in section] == []
+
+
+def test_the_parameter_page_has_every_parameter_of_every_study_with_its_default():
+    page = pages.parameters_page()
+    for name in studies.names():
+        for row in studies.parameter_table(name).itertuples():
+            assert re.search(
+                rf"^\| `{row.name}` \| .* \| `{re.escape(row.default)}` \| .* \|$", page, flags=re.MULTILINE
+            )
+
+
+def test_all_rows_of_a_table_have_as_many_cells_as_its_header():
+    for page in (pages.data_page(), pages.parameters_page()):
+        for table in re.findall(r"(?:^\|.*\|\n?)+", page, flags=re.MULTILINE):
+            assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table.splitlines()[0]
+
+
+def test_an_unchanged_page_is_not_written_again(tmp_path):
+    pages.write(tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert sorted(before) == ["data.md", "parameters.md"]
+    pages.write(tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
