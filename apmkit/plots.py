@@ -181,6 +181,125 @@ def weights_heatmap(estimate: Estimate, term: str | None = None, *, ax: Axes | N
     return ax
 
 
+def synthetic_paths(estimate: Estimate, *, ax: Axes | None = None, label: str | None = None) -> Axes:
+    """The treated unit and its synthetic control over time.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        From a design with few treated units.
+    ax : Axes, optional
+        Where to draw.
+    label : str, optional
+        Axis label with the unit of the outcome; the column name by default.
+
+    Raises
+    ------
+    ValueError
+        The estimate has no synthetic path.
+    """
+    path = _detail(estimate, "path")
+    ax = _axes(ax)
+    treated, blue, orange = _treated_name(estimate), PALETTE["blue"], PALETTE["orange"]
+    ax.plot(path["period"], path["treated"], color=blue, lw=2.2)
+    ax.plot(path["period"], path["synthetic"], color=orange, lw=2.0, ls="--")
+    ends = path[["treated", "synthetic"]].iloc[-1]
+    above = "treated" if ends["treated"] >= ends["synthetic"] else "synthetic"
+    shifted = ", shifted" if "time_weights" in estimate.details else ""
+    for column, text, colour in (("treated", treated, blue), ("synthetic", f"Synthetic {treated}{shifted}", orange)):
+        ax.annotate(text, (path["period"].iloc[-1], ends[column]), xytext=(6, 0), textcoords="offset points",
+                    color=colour, va="bottom" if column == above else "top", annotation_clip=False)  # fmt: skip
+    return _over_time(ax, estimate, label or estimate.outcome)
+
+
+def placebo_gaps(estimate: Estimate, *, ax: Axes | None = None, label: str | None = None) -> Axes:
+    """The gap of the treated unit among the gaps that the same method finds for donors.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        From a design with few treated units, with placebos.
+    ax : Axes, optional
+        Where to draw.
+    label : str, optional
+        Axis label with the unit of the outcome; the column name by default.
+
+    Raises
+    ------
+    ValueError
+        The estimate has no placebos.
+    """
+    gaps, path = _detail(estimate, "placebo_gaps"), _detail(estimate, "path")
+    ax = _axes(ax)
+    wide = gaps.pivot_table(index="period", columns="unit", values="gap")
+    ax.plot(wide.index, wide, color=PALETTE["light"], lw=0.9)
+    ax.plot(path["period"], path["gap"], color=PALETTE["blue"], lw=2.4)
+    ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+    ax.annotate(_treated_name(estimate), (path["period"].iloc[-1], path["gap"].iloc[-1]), xytext=(6, 0), va="center",
+                textcoords="offset points", color=PALETTE["blue"], annotation_clip=False)  # fmt: skip
+    kind = "donors as placebos" if wide.shape[1] <= estimate.diagnostics["n_donors"] else "placebo sets of donors"
+    ax.set_title(f"Grey: {wide.shape[1]} {kind}", color=PALETTE["grey"], fontsize="small")
+    return _over_time(ax, estimate, f"Gap in {label or estimate.outcome}")
+
+
+def donor_weights(estimate: Estimate, *, ax: Axes | None = None, most: int = 20) -> Axes:
+    """Weights of the donors, largest on top; those that round to zero are counted on the axis.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        From a design with few treated units.
+    ax : Axes, optional
+        Where to draw.
+    most : int
+        Number of donors shown.
+
+    Raises
+    ------
+    ValueError
+        The estimate has no donor weights.
+    """
+    weights = _detail(estimate, "donor_weights")
+    shown = weights[weights["weight"] >= 0.0005].head(most)
+    ax = _axes(ax, height=1.2 + 0.28 * len(shown))
+    bars = ax.barh(shown["unit"].astype(str), shown["weight"], color=PALETTE["blue"], height=0.65)
+    ax.bar_label(bars, fmt="%.3f", padding=3, fontsize="small", color=PALETTE["grey"])
+    ax.invert_yaxis()
+    ax.margins(x=0.12)
+    rest = len(weights) - len(shown)
+    share = weights["weight"].iloc[len(shown) :].sum()
+    ax.set_xlabel("Weight" + (f" ({rest} other donors share {share:.3f})" if rest else ""))
+    ax.set_ylabel(estimate.panel.unit)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def _detail(estimate: Estimate, name: str):
+    if name not in estimate.details:
+        raise ValueError(f"This estimate ({estimate.estimator}) has no {name}: it has {sorted(estimate.details)}.")
+    return estimate.details[name]
+
+
+def _treated_name(estimate: Estimate) -> str:
+    units = estimate.panel.units[np.isfinite(estimate.panel.cohorts)]
+    return str(units[0]) if len(units) == 1 else f"{len(units)} treated units"
+
+
+def _over_time(ax: Axes, estimate: Estimate, label: str) -> Axes:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.axvline(estimate.panel.cohorts.min() - 0.5, color=PALETTE["grey"], lw=0.9, ls=":")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel(estimate.panel.time)
+    ax.set_ylabel(label)
+    return ax
+
+
+def source(ax: Axes, text: str) -> None:
+    """Write where the data of a figure come from, in small type below it."""
+    ax.figure.text(0.01, -0.03, f"Source: {text}", fontsize=8, color=PALETTE["grey"], ha="left", va="top")
+
+
 def _axes(ax: Axes | None, height: float = 4.2) -> Axes:
     import matplotlib.pyplot as plt
 

@@ -57,7 +57,7 @@ def synthetic_control(
     placebo : {"in_space", None}
         Apply the method to every donor as if it had been treated, or give no inference.
     draws : int
-        With several treated units, number of random placebo sets, if there are more than that.
+        With several treated units, how many random sets of donors stand in for them, where more sets exist than that.
     level : float
         Level of the confidence interval, which rests on the placebo standard error.
     seed : int
@@ -69,6 +69,12 @@ def synthetic_control(
         One row: the mean gap after treatment, in units of the outcome. Its p-value is the rank of the ratio of the root
         mean squared gap after treatment to the one before; it cannot be below 1 / (placebos + 1). `details` holds
         `donor_weights`, `path`, `placebos`, `placebo_gaps` and, with predictors, `predictor_balance`.
+
+    Notes
+    -----
+    With few donors inference is rough: with eight, a true null gave the smallest p-value, 1/9, in 14% of simulated
+    panels, and 95% intervals covered about 90% (`apmkit.synth.placebo.Placebos`). A `DesignWarning` is given where the
+    root mean squared gap before treatment exceeds a quarter of the standard deviation across donors.
 
     Raises
     ------

@@ -21,9 +21,10 @@ Statistic = Literal["rmspe_ratio", "absolute_effect"]
 class Placebos:
     """The method applied to donors as if they had been treated.
 
-    The treated units serve as no donors, so that their effect does not enter the placebos. The price is that treated and
-    placebos are not quite exchangeable: with eight donors a test of nominal size 1/9 rejects up to 0.02 more often, and a
-    95% interval from the placebo standard error covers about 90% (600 simulated panels with two factors).
+    The treated units serve as no donors, so that their effect does not enter the placebos. The price is that treated
+    and placebos are not quite exchangeable. In 3,000 simulated panels without an effect (eight donors, two factors) the
+    p-value was at its floor of 1/9 in 14% (synthetic control), 13% (synthetic DiD) and 11% (DiD), and 95% intervals from
+    the placebo standard error covered 89 to 91%.
 
     Attributes
     ----------

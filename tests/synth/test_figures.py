@@ -1,0 +1,51 @@
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from apmkit import plots
+from apmkit.synth import difference_in_differences, synthetic_control, synthetic_did
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    mpl.pyplot.close("all")
+
+
+def words(ax):
+    return {text.get_text() for text in ax.texts}
+
+
+def test_paths_show_the_outcomes_and_name_their_lines(prop99):
+    estimate = synthetic_control(prop99, placebo=None)
+    ax = estimate.plot()
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), estimate.details["path"]["treated"])
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), estimate.details["path"]["synthetic"])
+    assert words(ax) == {"California", "Synthetic California"}
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Year", "PacksPerCapita")
+    assert "Synthetic California, shifted" in words(synthetic_did(prop99, placebo=None).plot())
+
+
+def test_placebo_gaps_draw_every_placebo_and_the_treated(prop99):
+    estimate = difference_in_differences(prop99)
+    ax = plots.placebo_gaps(estimate, label="packs per person")
+    drawn = [line.get_ydata() for line in ax.lines if len(line.get_ydata()) == len(prop99.periods)]
+    assert len(drawn) == 39
+    np.testing.assert_array_equal(drawn[-1], estimate.details["path"]["gap"])
+    assert ax.get_ylabel() == "Gap in packs per person"
+    assert ax.get_title(loc="left") + ax.get_title() == "Grey: 38 donors as placebos"
+
+
+def test_donor_weights_count_the_donors_that_are_not_drawn(prop99):
+    estimate = synthetic_control(prop99, placebo=None)
+    ax = plots.donor_weights(estimate, most=4)
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], estimate.details["donor_weights"]["weight"][:4])
+    rest = estimate.details["donor_weights"]["weight"][4:].sum()
+    assert ax.get_xlabel() == f"Weight (34 other donors share {rest:.3f})"
+
+
+def test_a_figure_that_the_estimate_cannot_fill_is_refused(prop99):
+    with pytest.raises(ValueError, match="has no placebo_gaps: it has"):
+        plots.placebo_gaps(synthetic_control(prop99, placebo=None))
