@@ -162,6 +162,29 @@ class Estimate:
             raise ValueError('overall belongs to an aggregated result: call aggregate("event") first.')
         return self.overall_of()
 
+    def term(self, name: str) -> Estimate:
+        """The result of one term.
+
+        Raises
+        ------
+        ValueError
+            There is no such term.
+        """
+        names = self.table["term"].tolist()
+        if name not in names:
+            raise ValueError(f"There is no term {name!r}: the terms are {', '.join(names)}.")
+        at = names.index(name)
+        combination = self.combination
+        if combination is not None:
+            combination = combination.averaged(np.eye(len(names))[[at]], combination.size[[at]])
+        return replace(
+            self,
+            table=self.table.iloc[[at]].reset_index(drop=True),
+            covariance=self.covariance.iloc[[at], [at]],
+            combination=combination,
+            overall_of=None,
+        )
+
     def sentence(self, outcome: str | None = None, *, unit: str = "", digits: int | None = None) -> str:
         """The first term in plain words, with its uncertainty.
 
@@ -186,7 +209,7 @@ class Estimate:
         def change(value: float) -> str:
             return f"a {'fall' if value < 0 else 'rise'} of {amount(value)}"
 
-        percent = f"{self.level:.0%}"
+        percent = f"{100 * self.level:.6g}%"
         if not np.isfinite(row.ci_low):
             floor = self.diagnostics.get("p_value_floor")
             limit = "" if floor is None else f"; with these donors p cannot be below {floor:.3f}"
@@ -207,7 +230,7 @@ class Estimate:
         lines = [
             f"{self.estimator}: {self.estimand} on {self.outcome}",
             f"{self.n_obs:,} rows, {self.n_units:,} units, {self.n_clusters:,} clusters",
-            *(f"left out: {what}: {count}" for what, count in left_out.items()),
+            *(f"left out: {what}: {who['count']:,}" for what, who in left_out.items()),
             "",
             self.table.to_string(index=False, float_format=lambda v: f"{v:.5g}"),
         ]
@@ -220,7 +243,7 @@ class Estimate:
         return self.table.copy()
 
     def to_json(self) -> str:
-        """Everything but the data as JSON; a number that is missing or infinite becomes null."""
+        """Everything but data and supporting tables as JSON; a number that is missing or infinite becomes null."""
         return json.dumps(
             _plain(
                 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from functools import cached_property
 
@@ -95,6 +96,8 @@ class Panel:
                 raise PanelError(
                     f"{role}={column!r} is not a column of the data; the columns are {_some(list(data.columns))}."
                 )
+            if column is not None and isinstance(data[column], pd.DataFrame):
+                raise PanelError(f"{role}={column!r} names {data[column].shape[1]} columns of the data: keep one.")
         if len(data) == 0:
             raise PanelError("The data have no rows: check the filter that made them.")
         self.unit, self.time, self.outcome, self.cluster = unit, time, outcome, cluster or unit
@@ -117,8 +120,8 @@ class Panel:
             twice = pd.Series(cell).duplicated().to_numpy()
             row = int(np.flatnonzero(twice)[0])
             raise PanelError(
-                f"{int(twice.sum())} rows repeat a {unit} and {time} already seen, first {unit} "
-                f"{data[unit].iloc[row]!r} in {data[time].iloc[row]}: keep one row for each, or aggregate them."
+                f"Columns {unit!r} and {time!r} repeat in {_count(int(twice.sum()), 'row')}, first {unit} "
+                f"{_show(data[unit].iloc[row])} in {data[time].iloc[row]:.0f}: keep one row for each, or add them up."
             )
         self.outcomes = filled.reshape(n, t)
 
@@ -133,7 +136,7 @@ class Panel:
             self.cluster_codes = _constant(row_codes, unit_codes, n, data, unit, cluster)
         if len(self.clusters) < 2:
             raise PanelError(
-                f"Column {self.cluster!r} holds one cluster, {self.clusters[0]!r}: "
+                f"Column {self.cluster!r} holds one cluster, {_show(self.clusters[0])}: "
                 "standard errors need several; choose a finer cluster."
             )
         self.weights = None if weights is None else self._weights(data, weights, unit_codes, cell)
@@ -148,21 +151,20 @@ class Panel:
             if balanced:
                 unit_at, period_at = (int(i[0]) for i in np.nonzero(~self.observed))
                 raise PanelError(
-                    f"{text}, first {unit} {self.units[unit_at]!r} in {self.periods[period_at]}: "
+                    f"{text}, first {unit} {_show(self.units[unit_at])} in {self.periods[period_at]}: "
                     "complete the data or leave out balanced=True."
                 )
-            warnings.warn(f"Ragged panel: {text}. Estimators use what is observed.", DesignWarning, stacklevel=2)
+            warn(f"Ragged panel: {text}. Estimators use what is observed.")
         if not np.isfinite(self.cohorts).any():
-            warnings.warn(
-                "No unit is treated by the last period: only donors or controls here.", DesignWarning, stacklevel=2
-            )
+            warn(f"No unit is treated by the last period, {self.periods[-1]}: only donors or controls here.")
 
     def _cohorts_from_column(self, data, column, unit_codes):
         values = _whole_numbers(data, column, missing=True)
-        if np.any(values == 0) and self.periods[0] > 1:
+        if np.any(values == 0) and self.periods[0] > 0:
             raise PanelError(
-                f"Column {column!r} holds 0, long before the first period {self.periods[0]}: mark never-treated units "
-                f"by a missing value, for instance data[{column!r}].replace(0, float('nan'))."
+                f"Column {column!r} holds 0, before the first period {self.periods[0]}: mark never-treated units by a "
+                f"missing value, for instance data[{column!r}].replace(0, float('nan')), and units treated before the "
+                "panel begins by a negative number."
             )
         values = np.where(np.isnan(values), np.inf, values)
         cohorts = _constant(values, unit_codes, len(self.units), data, self.unit, column)
@@ -181,9 +183,17 @@ class Panel:
         if off.any():
             unit_at, period_at = (int(i[0]) for i in np.nonzero(off))
             raise PanelError(
-                f"Treatment {column!r} switches off for {int(off.any(axis=1).sum())} units, first {self.unit} "
-                f"{self.units[unit_at]!r} in {self.periods[period_at]}: these designs need treatment that stays on; "
-                "end such units there, or give cohort to study the first switch."
+                f"Treatment {column!r} switches off for {_count(int(off.any(axis=1).sum()), 'unit')}, "
+                f"first {self.unit} {_show(self.units[unit_at])} in {self.periods[period_at]}: these designs need "
+                "treatment that stays on; end such units there, or give cohort to study the first switch."
+            )
+        first = (~np.isnan(treated)).argmax(axis=1)
+        late = np.flatnonzero((first > 0) & (treated[np.arange(len(treated)), first] == 1))
+        if len(late):
+            warn(
+                f"Already treated when they enter: {_count(len(late), 'unit')}, first {self.unit} "
+                f"{_show(self.units[late[0]])} in {self.periods[first[late[0]]]}; their first period is taken for the "
+                "start of treatment: give cohort if it was earlier."
             )
         return np.where(so_far[:, -1] == 1, self.periods[so_far.argmax(axis=1)].astype(float), np.inf)
 
@@ -192,8 +202,8 @@ class Panel:
         if (values <= 0).any():
             bad = values <= 0
             raise PanelError(
-                f"Column {column!r} has {int(bad.sum())} weights that are not positive, first {values[bad][0]:g} "
-                f"for {self.unit} {data[self.unit].to_numpy()[bad][0]!r}: drop those rows or mend the weights."
+                f"Column {column!r} has {_count(int(bad.sum()), 'weight')} not above zero, first {values[bad][0]:g} "
+                f"for {self.unit} {_show(data[self.unit].to_numpy()[bad][0])}: drop those rows or mend the weights."
             )
         per_unit = np.empty(len(self.units))
         per_unit[unit_codes] = values
@@ -254,15 +264,22 @@ class Panel:
         ----------
         units : ndarray of bool, shape (n_units,)
         periods : ndarray of bool, shape (n_periods,), optional
-            Units not observed in these periods are left out too. Cohorts stay as they are.
+            Units not observed in these periods are left out too, and periods in which no unit is left. Cohorts stay
+            as they are.
 
         Raises
         ------
         PanelError
-            Fewer than two clusters are left.
+            Fewer than two periods or two clusters are left.
         """
         periods = np.ones(len(self.periods), dtype=bool) if periods is None else periods
         units = units & self.observed[:, periods].any(axis=1)
+        periods = periods & self.observed[units].any(axis=0)
+        if periods.sum() < 2:
+            raise PanelError(
+                f"Column {self.time!r} keeps {_count(int(periods.sum()), 'period')} in the estimation sample: "
+                "an effect needs one before and one after; use a longer panel."
+            )
         part = object.__new__(Panel)
         part.unit, part.time, part.outcome, part.cluster = self.unit, self.time, self.outcome, self.cluster
         part.units, part.periods = self.units[units], self.periods[periods]
@@ -274,7 +291,7 @@ class Panel:
         part.clusters = self.clusters[present]
         if len(part.clusters) < 2:
             raise PanelError(
-                f"{len(part.clusters)} cluster of column {self.cluster!r} is left in the estimation sample: "
+                f"One cluster of column {self.cluster!r}, {_show(part.clusters[0])}, is left in the estimation sample: "
                 "standard errors need several; choose a finer cluster or a wider sample."
             )
         return part
@@ -305,14 +322,30 @@ class Panel:
         )
 
 
+def warn(message: str) -> None:
+    """Warn of a weakness of the design, at the line outside the package that led to it."""
+    level, frame = 1, sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "apmkit":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, DesignWarning, stacklevel=level)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _show(value) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 def _some(values, most: int = 8) -> str:
-    text = ", ".join(repr(v) for v in values[:most])
+    text = ", ".join(_show(v) for v in values[:most])
     return text + (f" and {len(values) - most} more" if len(values) > most else "")
 
 
 def _first_row(data, bad) -> str:
     rows = np.flatnonzero(np.asarray(bad))
-    return f"is missing in {len(rows):,} of {len(data):,} rows, first at index {data.index[rows[0]]!r}"
+    return f"is missing in {len(rows):,} of {len(data):,} rows, first at index {_show(data.index[rows[0]])}"
 
 
 def _finite(data, column) -> np.ndarray:
@@ -321,12 +354,15 @@ def _finite(data, column) -> np.ndarray:
         raise PanelError(f"Column {column!r} {_first_row(data, series.isna())}: drop those rows or fill them.")
     if not pd.api.types.is_numeric_dtype(series):
         raise PanelError(
-            f"Column {column!r} is of type {series.dtype}, first value {series.iloc[0]!r}: it must be numeric; "
+            f"Column {column!r} is of type {series.dtype}, first value {_show(series.iloc[0])}: it must be numeric; "
             "use pandas.to_numeric."
         )
     values = series.to_numpy(dtype=float)
     if not np.isfinite(values).all():
-        raise PanelError(f"Column {column!r} holds an infinite value: drop or mend those rows.")
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise PanelError(
+            f"Column {column!r} holds {values[bad]} at index {_show(data.index[bad])}: drop or mend such rows."
+        )
     return values
 
 
@@ -334,13 +370,16 @@ def _whole_numbers(data, column, *, missing: bool = False) -> np.ndarray:
     series = data[column]
     if not pd.api.types.is_numeric_dtype(series) and not (missing and series.isna().all()):
         raise PanelError(
-            f"Column {column!r} is of type {series.dtype}, first value {series.iloc[0]!r}: give whole numbers, "
-            "for instance the year, or quarters counted from the first."
+            f"Column {column!r} is of type {series.dtype}, first value {_show(series.iloc[0])}: give whole numbers, "
+            "for instance the year, or quarters counted from the first; pandas.to_numeric converts text."
         )
     if not missing and pd.api.types.is_integer_dtype(series):
         return series.to_numpy()
     values = series.to_numpy(dtype=float, na_value=np.nan)
-    broken = np.isfinite(values) & (values != np.floor(values))
+    # An infinite cohort is never reached; an infinite period does not exist.
+    broken = np.isneginf(values) | (np.isfinite(values) & (values != np.floor(values)))
+    if not missing:
+        broken |= np.isposinf(values)
     if broken.any():
         raise PanelError(f"Column {column!r} holds {values[broken][0]:g}: give whole numbers, for instance the year.")
     return values
@@ -350,6 +389,7 @@ def _codes(values) -> tuple[np.ndarray, pd.Index]:
     """Positions of `values` among their sorted distinct labels; a table look-up where these are dense integers."""
     array = np.asarray(values)
     if np.issubdtype(array.dtype, np.integer):
+        array = array.astype(np.int64, copy=False)
         low, high = int(array.min()), int(array.max())
         if high - low < 4 * len(array) + 1024:
             shifted = array - low
@@ -368,7 +408,7 @@ def _constant(row_values, unit_codes, n, data, unit, column) -> np.ndarray:
     if changed.any():
         row = int(np.flatnonzero(changed)[0])
         raise PanelError(
-            f"Column {column!r} changes within {len(np.unique(unit_codes[changed]))} units, first {unit} "
-            f"{data[unit].iloc[row]!r}: it must hold one value per unit."
+            f"Column {column!r} changes within {_count(len(np.unique(unit_codes[changed])), 'unit')}, first {unit} "
+            f"{_show(data[unit].iloc[row])}: give each unit one value in all its rows."
         )
     return per_unit

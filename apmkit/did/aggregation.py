@@ -53,6 +53,8 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
     used = table["relative_time"].to_numpy() >= 0
     if by == "event":
         used = np.ones(len(table), dtype=bool)
+    if not used.any():
+        raise ValueError(f'There is no effect after treatment to aggregate by {by!r}: aggregate by "event".')
     if label is None:
         members, rows = [used], pd.DataFrame({"term": ["ATT"]})
     else:

@@ -102,10 +102,8 @@ def callaway_santanna(
             base = t - 1 if base_period == "varying" and t <= last_before else last_before
             if base < 0 or base == t:
                 continue
-            if control == "never_treated":
-                controls = np.isinf(cohorts)
-            else:
-                controls = (cohorts > periods[max(t, base)]) & ~treated
+            not_yet = (cohorts > periods[max(t, base)]) & ~treated
+            controls = np.isinf(cohorts) if control == "never_treated" else not_yet
             compare = _pairs if by_pairs else _cross_sections
             w, c = compare(groups, moments.total, treated, controls, t, base)
             label = f"ATT({cohort:.0f}, {periods[t]})"

@@ -14,7 +14,6 @@ weights that change over time make every unit its own group; nothing else change
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
-from apmkit.panel import DesignWarning, Panel
+from apmkit.panel import Panel, warn
 
 
 class EstimationError(ValueError):
@@ -188,7 +187,11 @@ class Combination:
         n_groups, width = len(moments.starts) - 1, moments.rows.shape[1]
         if panel.cluster == panel.unit and n_groups * width <= len(moments.rows):
             half = self._coefficients.transpose(1, 0, 2) @ moments.cross
-            return self.factor * np.einsum("gjt,lgt->jl", half, self._coefficients, optimize=True)
+            covariance = np.einsum("gjt,lgt->jl", half, self._coefficients, optimize=True)
+            products = np.einsum("jgt,gtt->j", self._coefficients**2, moments.cross)
+            if (np.diag(covariance) > 1e-9 * products).all():
+                return self.factor * covariance
+        # By scores also where the products cancel: outcomes without noise would leave a variance below zero.
         score = self._scores()
         return self.factor * score @ score.T
 
@@ -233,9 +236,12 @@ class Sample:
             No unit starts treatment within the panel.
         """
         sample = cls(panel)
-        always = panel.cohorts <= panel.periods[0]
-        sample.drop(always, f"units treated from the first period {panel.periods[0]}")
-        if not np.isfinite(sample.panel.cohorts).any():
+        in_time = np.isfinite(panel.cohorts) & (panel.cohorts > panel.periods[0])
+        # Without them the first period may be empty, and the next one the first.
+        while in_time.any() and (always := sample.panel.cohorts <= sample.panel.periods[0]).any():
+            sample.drop(always, f"units treated from the first period {sample.panel.periods[0]}")
+            in_time = np.isfinite(sample.panel.cohorts)
+        if not in_time.any():
             raise EstimationError(
                 f"No unit of {panel.outcome!r} starts treatment after the first period {panel.periods[0]} "
                 f"and by the last {panel.periods[-1]}: there is no effect to estimate; check the cohort column."
@@ -255,7 +261,7 @@ class Sample:
         first = names[:10]
         self.left_out[reason] = {"count": len(names), "first": first}
         more = f" and {len(names) - len(first):,} more" if len(names) > len(first) else ""
-        warnings.warn(f"Left out {len(names):,} {reason}: {', '.join(first)}{more}.", DesignWarning, stacklevel=6)
+        warn(f"Left out {reason}: {len(names):,} ({', '.join(first)}{more}).")
 
     def warn_of_small_groups(self) -> None:
         """Warn of treated cohorts and of clusters that hold one unit."""
@@ -265,20 +271,16 @@ class Sample:
         clusters = pairs.groupby("cohort")["cluster"].nunique()
         alone = [f"{g:.0f}" for g in clusters.index[clusters == 1]]
         if alone:
-            warnings.warn(
+            warn(
                 f"Cohort {', '.join(alone)} holds a single {panel.cluster}: the standard error of its own effects "
-                "cannot be trusted; read averages over cohorts, or use synthetic control.",
-                DesignWarning,
-                stacklevel=5,
+                "cannot be trusted; read averages over cohorts, or use synthetic control."
             )
         if panel.cluster != panel.unit:
             single = int((np.bincount(panel.cluster_codes) == 1).sum())
             if single:
-                warnings.warn(
+                warn(
                     f"{single} of {len(panel.clusters)} clusters of {panel.cluster!r} hold one unit: "
-                    "the variance within such a cluster is not seen.",
-                    DesignWarning,
-                    stacklevel=5,
+                    "the variance within such a cluster is not seen; prefer coarser clusters."
                 )
 
 

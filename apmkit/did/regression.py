@@ -67,7 +67,9 @@ def twfe(
     >>> twfe(panel).table["estimate"].round(6).tolist()
     [-2.0]
     """
-    sample, groups = _regression_sample(panel)
+    sample = Sample.of(panel)
+    _drop_single_rows(sample)
+    groups = Groups.of(sample.panel)
     regressors = groups.treated[None].astype(float)
     return _fit(
         sample, groups, regressors, pd.DataFrame({"term": ["ATT"]}), "two-way fixed effects", small_sample, level,
@@ -117,7 +119,9 @@ def event_study(
     >>> event_study(Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")).table["term"].tolist()
     ['relative_time=-2', 'relative_time=0']
     """
-    sample, groups = _regression_sample(panel)
+    sample = Sample.of(panel)
+    _drop_single_rows(sample)
+    groups = Groups.of(sample.panel)
     relative = groups.panel.periods[None, :] - np.where(np.isinf(groups.cohorts), np.nan, groups.cohorts)[:, None]
     if bins is not None:
         low, high = bins
@@ -128,7 +132,8 @@ def event_study(
     if not (seen & (relative == -1)).any():
         raise EstimationError(
             "No treated unit is observed in the period just before its treatment, relative time -1: "
-            "there is no reference; check the cohort and time columns."
+            "there is no reference; check the cohort and time columns, and where the panel skips years number its "
+            "periods 1, 2, 3."
         )
     times = np.unique(relative[seen & np.isfinite(relative)])
     times = times[times != -1].astype(int)
@@ -149,8 +154,9 @@ def sun_abraham(
 ) -> Estimate:
     """Effect of treatment on each cohort in each period, from one saturated regression.
 
-    The reference is relative time -1 of never-treated units; without any, of the last cohort, whose treated periods
-    are left out.
+    The reference of a cohort is the last period before treatment in which it is observed, relative time -1 unless the
+    panel has gaps. It is compared with never-treated units; without any, with the last cohort, and periods in which all
+    are treated are left out.
 
     Parameters
     ----------
@@ -163,7 +169,7 @@ def sun_abraham(
     Returns
     -------
     Estimate
-        One term for each cohort and period but relative time -1. `aggregate` averages them with the observed shares,
+        One term for each cohort and period but its reference. `aggregate` averages them with the observed shares,
         taken as given.
 
     Raises
@@ -186,30 +192,34 @@ def sun_abraham(
     >>> sun_abraham(panel).aggregate("simple").table["estimate"].round(6).tolist()
     [-2.0]
     """
-    sample, groups = _regression_sample(panel)
-    cohorts, periods = groups.cohorts, groups.panel.periods
-    treated_cohorts = np.unique(cohorts[np.isfinite(cohorts)])
-    diagnostics = {"reference": "relative time -1 of never-treated units"}
-    if not np.isinf(cohorts).any():
-        last = treated_cohorts[-1]
-        if len(treated_cohorts) == 1:
+    sample = Sample.of(panel)
+    cohorts, periods = sample.panel.cohorts, sample.panel.periods
+    last = cohorts.max()
+    diagnostics = {"compared_with": "never-treated units" if np.isinf(last) else f"the last cohort, {last:.0f}"}
+    if np.isfinite(last):
+        if (cohorts == last).all():
             raise EstimationError(
                 f"All units start treatment in {last:.0f}: there is nobody to compare with; add units that start later "
                 "or never."
             )
         after = periods >= last
         sample.note("periods in which no unit is untreated", [str(p) for p in periods[after]])
-        sample.panel = sample.panel.restrict(np.ones(len(sample.panel.units), dtype=bool), periods=~after)
-        groups = Groups.of(sample.panel)
-        cohorts, treated_cohorts = groups.cohorts, treated_cohorts[:-1]
-        diagnostics["reference"] = f"relative time -1 of the last cohort, {last:.0f}"
-    seen = groups.profile > 0
+        sample.panel = sample.panel.restrict(np.ones(len(cohorts), dtype=bool), periods=~after)
+    _drop_single_rows(sample)
+    untreated = (sample.panel.observed & ~sample.panel.treated).any(axis=1)
+    seen_before = np.isin(sample.panel.cohorts, sample.panel.cohorts[untreated])
+    if not (seen_before & (sample.panel.cohorts < last)).any():
+        raise EstimationError("No treated cohort is observed before its treatment: add earlier periods.")
+    sample.drop(~seen_before, "units of cohorts never observed before treatment")
+    groups = Groups.of(sample.panel)
+    cohorts, periods, seen = groups.cohorts, groups.panel.periods, groups.profile > 0
     labels, regressors = [], []
-    for cohort in treated_cohorts:
-        for t, period in enumerate(periods):
-            relative = period - int(cohort)
-            if relative != -1 and seen[cohorts == cohort, t].any():
-                labels.append((f"ATT({cohort:.0f}, {period})", int(cohort), period, relative))
+    for cohort in np.unique(cohorts[cohorts < last]):
+        observed = np.flatnonzero(seen[cohorts == cohort].any(axis=0))
+        reference = observed[periods[observed] < cohort].max()
+        for t in observed:
+            if t != reference:
+                labels.append((f"ATT({cohort:.0f}, {periods[t]})", int(cohort), periods[t], periods[t] - int(cohort)))
                 dummy = np.zeros(groups.profile.shape)
                 dummy[cohorts == cohort, t] = 1.0
                 regressors.append(dummy)
@@ -220,13 +230,14 @@ def sun_abraham(
     )  # fmt: skip
 
 
-def _regression_sample(panel: Panel) -> tuple[Sample, Groups]:
-    sample = Sample.of(panel)
-    if not sample.panel.is_balanced:
-        sample.drop(
-            sample.panel.observed.sum(axis=1) == 1, f"units observed once, which unit effects absorb ({panel.unit})"
+def _drop_single_rows(sample: Sample) -> None:
+    once = sample.panel.observed.sum(axis=1) == 1
+    if once.all():
+        raise EstimationError(
+            f"Every unit is observed once: check column {sample.panel.unit!r}, or use callaway_santanna with "
+            "unbalanced='repeated_cross_sections'."
         )
-    return sample, Groups.of(sample.panel)
+    sample.drop(once, "units observed once, which their unit effects absorb")
 
 
 def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call, diagnostics=None) -> Estimate:
@@ -234,19 +245,32 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
     moments, effects = Moments.of(groups), TwoWay(groups.n, groups.profile)
     residual = effects.residual(regressors)
     root = np.sqrt(groups.mass)
-    r = qr((residual * root).reshape(len(terms), -1).T, mode="r")[0][: len(terms)]
     scale = np.sqrt(((regressors * root) ** 2).sum(axis=(1, 2)))
-    identified = np.abs(np.diag(r)) > 1e-9 * scale
-    if not identified.any():
+    columns = (residual * root).reshape(len(terms), -1).T / np.where(scale > 0, scale, 1.0)
+    r = qr(columns, mode="r")[0][: len(terms)]
+    independent = np.abs(np.diag(r)) > 1e-9
+    if not independent.any():
         raise EstimationError(
             "Treatment does not vary beyond units and periods: every unit starts at the same time, or none is left to "
             "compare with; add units that start later or never."
         )
-    if not identified.all():
+    identified = independent.copy()
+    if not independent.all():
+        # A regressor that others explain leaves the fit. The coefficients of those others then depend on which one
+        # left, so they are not reported either.
+        kept = columns[:, independent]
+        shared = np.linalg.lstsq(kept, columns[:, ~independent])[0]
+        identified[independent] = (np.abs(shared) < 1e-6).all(axis=1)
+        if not identified.any():
+            raise EstimationError(
+                "No effect is identified: without units that are never treated, effects by relative time are known "
+                "only up to a straight line; add units that never start, pool times with bins, or use sun_abraham."
+            )
         sample.note("effects that no comparison identifies", terms["term"][~identified].tolist())
-        terms = terms[identified].reset_index(drop=True)
-        return _fit(sample, groups, regressors[identified], terms, estimator, small_sample, level, call, diagnostics)
-    inverse_gram = solve_triangular(r, solve_triangular(r, np.eye(len(terms)), trans="T"))
+        r = qr(kept, mode="r")[0][: kept.shape[1]]
+        residual, regressors, scale = residual[independent], regressors[independent], scale[independent]
+    # r belongs to regressors of length one.
+    inverse_gram = solve_triangular(r, solve_triangular(r, np.eye(len(r)), trans="T")) / np.outer(scale, scale)
     weights = np.tensordot(inverse_gram, residual * groups.profile, axes=(1, 0))
     coefficients = np.tensordot(weights, moments.total, axes=([1, 2], [0, 1]))
     fitted = np.tensordot(coefficients, regressors, axes=(0, 0))
@@ -255,12 +279,13 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
 
     sample.warn_of_small_groups()
     n_obs, n_periods = groups.panel.n_obs, regressors.shape[2]
-    factor = (
-        fixest_factor(len(groups.panel.clusters), n_obs, len(terms), n_periods) if small_sample == "fixest" else 1.0
-    )
+    factor = 1.0
+    if small_sample == "fixest":
+        factor = fixest_factor(len(groups.panel.clusters), n_obs, len(regressors), n_periods)
     size = np.einsum("jkt,kt->j", regressors, groups.mass)
+    told = identified[independent]
     return finish(
-        Combination(moments, weights, centring, factor, size),
-        terms, sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call,
-        diagnostics=diagnostics,
+        Combination(moments, weights[told], centring[told], factor, size[told]),
+        terms[identified].reset_index(drop=True),
+        sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call, diagnostics=diagnostics,
     )  # fmt: skip

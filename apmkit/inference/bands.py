@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,8 @@ from apmkit.estimate import Estimate
 def uniform_band(estimate: Estimate, level: float | None = None, *, draws: int = 9_999, seed: int = 0) -> pd.DataFrame:
     """Bounds that cover every term at once with probability `level`, in large samples.
 
-    The critical value is a quantile of the largest absolute t statistic, simulated from the covariance.
+    The critical value is a quantile of the largest absolute t statistic, simulated from the covariance; with the
+    estimate's degrees of freedom where its reference is a t distribution.
 
     Parameters
     ----------
@@ -50,7 +53,10 @@ def uniform_band(estimate: Estimate, level: float | None = None, *, draws: int =
     varies = se > 0
     values, vectors = np.linalg.eigh(covariance[np.ix_(varies, varies)] / np.outer(se[varies], se[varies]))
     root = vectors * np.sqrt(np.maximum(values, 0))
-    t = np.abs(np.random.default_rng(seed).standard_normal((draws, len(values))) @ root.T).max(axis=1)
+    random = np.random.default_rng(seed)
+    t = np.abs(random.standard_normal((draws, len(values))) @ root.T).max(axis=1, initial=0.0)
+    if math.isfinite(estimate.degrees_of_freedom):
+        t /= np.sqrt(random.chisquare(estimate.degrees_of_freedom, draws) / estimate.degrees_of_freedom)
     critical = float(np.quantile(t, level))
     center = estimate.table["estimate"]
     return pd.DataFrame(
