@@ -8,7 +8,7 @@
 
 from apmkit.datasets.adding import add
 from apmkit.datasets.catalogue import Column, DataError, DataFile, Dataset, describe, names
-from apmkit.datasets.checking import check, checksum
+from apmkit.datasets.checking import check, checksum, years
 from apmkit.datasets.loading import load
 from apmkit.datasets.store import user_data_folder
 
@@ -24,4 +24,5 @@ __all__ = [
     "load",
     "names",
     "user_data_folder",
+    "years",
 ]

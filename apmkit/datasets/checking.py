@@ -10,6 +10,23 @@ from apmkit.datasets.loading import broken_rules, build
 from apmkit.datasets.store import Source
 
 
+def years(name: str) -> list[int]:
+    """Years in a data set, with those a user added, without reading it where each year is a file of its own.
+
+    Raises
+    ------
+    DataError
+        There is no such data set.
+
+    Examples
+    --------
+    >>> years("mssp")[:2]
+    [2013, 2014]
+    """
+    dataset = describe(name)
+    return store.file_years(dataset) or list(range(dataset.years[0], dataset.years[1] + 1))
+
+
 def checksum(name: str) -> str:
     """One SHA-256 of everything that `load(name)` reads, files that a user added included.
 

@@ -127,6 +127,11 @@ def sources(dataset: Dataset) -> list[Source]:
     return here + [read_added(path, year) for year, path in added.items()]
 
 
+def file_years(dataset: Dataset) -> list[int]:
+    """Years that have a file of their own, shipped or added."""
+    return sorted({file.year for file in dataset.files if file.year} | {year for year in added_files(dataset) if year})
+
+
 def checksum(dataset: Dataset) -> str:
     """One SHA-256 over the names and contents of all files that `load` reads."""
     lines = sorted(f"{source.name} {source.sha256}\n" for source in sources(dataset))
