@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -95,6 +97,20 @@ def _table(frame) -> str:
     return frame.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.4g}")
 
 
+def _left(frame) -> str:
+    """A table of text with its columns on the left; on a terminal the last one is wrapped to fit."""
+    text = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
+    before = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    room = max(shutil.get_terminal_size().columns - before, 30) if sys.stdout.isatty() else max(widths[-1], 1)
+    lines = []
+    for *start, last in text:
+        head = "".join(f"{cell:<{width}}  " for cell, width in zip(start, widths, strict=False))
+        first, *more = textwrap.wrap(last, room) or [""]
+        lines += [f"{head}{first}".rstrip(), *(" " * before + line for line in more)]
+    return "\n".join(lines)
+
+
 _study = click.argument("name")
 _set = click.option("-p", "set_", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 _file = click.option(
@@ -127,13 +143,6 @@ def studies(name):
     found = map(studies.get, studies.names())
     rows = [(s.name, s.title, s.country, ", ".join(s.data), len(s.Parameters.model_fields)) for s in found]
     click.echo(_left(pd.DataFrame(rows, columns=["name", "title", "country", "data", "parameters"])))
-
-
-def _left(frame) -> str:
-    """A table of text with its columns aligned on the left."""
-    text = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
-    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in text)
 
 
 @main.command(
@@ -311,3 +320,42 @@ def show(name):
     columns = [(c.column, c.unit, c.meaning) for c in d.codebook]
     click.echo(_left(pd.DataFrame(columns, columns=["column", "unit", "meaning"])))
     click.echo(f"\nLoad it: apmkit.load({d.name!r})")
+
+
+@datasets.command()
+@click.argument("name", required=False)
+@_progress
+@click.pass_context
+def check(ctx, name, progress):
+    """Compare data files with their checksums, codebook and accounting rules; all of them by default."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from apmkit import datasets
+
+    chosen = datasets.names() if name is None else [name]
+    checked = tqdm(chosen, desc="Checking", unit="data set", disable=not _visible(progress))
+    files = pd.concat(map(datasets.check, checked))
+    click.echo(_left(files.astype(object).fillna("")))
+    wrong = files[(files["checksum"] != "ok") | (files["invariants"] != "ok")]
+    if len(wrong):
+        click.echo(
+            f"Error: {len(wrong)} of {len(files)} files cannot be relied on: {', '.join(wrong['file'])}.", err=True
+        )
+        ctx.exit(1)
+
+
+@datasets.command(epilog="Example: apmkit datasets add mssp ~/Downloads/mssp_2024.csv --year 2024")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--year", type=int, help="Year of the file, where its name does not tell.")
+@click.option("--replace", is_flag=True, help="Put it in the place of years that are there already.")
+def add(name, file, year, replace):
+    """Add a newly published file to a data set.
+
+    It is checked first; from then on it is part of the data set. The copy lies in your own data folder.
+    """
+    from apmkit import datasets
+
+    copy = datasets.add(name, file, year=year, replace=replace)
+    click.echo(f"{file.name} is now part of {name}; the copy is {copy}")

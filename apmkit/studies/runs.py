@@ -53,7 +53,7 @@ def new_folder(parent: Path, study: str, content: Any) -> Iterator[tuple[Path, P
     """
     now = datetime.now(UTC)
     digest = hashlib.sha256(f"{now.isoformat()} {os.getpid()} {study} {content}".encode()).hexdigest()[:6]
-    final = parent / f"{now:%Y%m%dT%H%M%S}-{study.replace('/', '-')}-{digest}"
+    final = parent / f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{study.replace('/', '-')}-{digest}"
     unfinished = parent / f".{final.name}"
     unfinished.mkdir(parents=True)
     try:

@@ -1,0 +1,293 @@
+"""The command line: one sentence for every mistake, exit 2 for what the user can mend, 1 for what failed."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import apmkit
+from apmkit import datasets
+from apmkit.cli import main
+
+
+def call(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def in_a_shell(*words):
+    command = [sys.executable, "-c", "from apmkit.cli import main; main(prog_name='apmkit')", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def refused(result, sentence):
+    """The result is one line on stderr that holds the sentence, exit 2."""
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert sentence in result.stderr
+
+
+# -- the command itself ------------------------------------------------------------------------------------------------
+
+
+def test_importing_the_command_imports_no_pandas():
+    code = "import sys, apmkit.cli; print(sorted({'pandas', 'numpy', 'pydantic', 'joblib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version_and_help():
+    assert call("--version").stdout == f"apmkit {apmkit.__version__}\n"
+    for words in ([], ["run"], ["sweep"], ["results"], ["book"], ["studies"], ["datasets"], ["datasets", "add"]):
+        result = call(*words, "--help")
+        assert result.exit_code == 0
+        assert "Example" in result.stdout
+
+
+def test_in_a_shell_an_error_is_one_sentence_on_stderr_and_debug_gives_the_traceback():
+    result = in_a_shell("run", "us/nothing")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: There is no study 'us/nothing': the studies are us/mssp_downside_risk, canada/bc_lfp.\n"
+    )
+    result = in_a_shell("--debug", "run", "us/nothing")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["rum"], "No such command 'rum'"),
+        (["run"], "Missing argument 'NAME'"),
+        (["run", "us/toy", "--outcome", "cost"], "No such option"),
+        (["datasets", "remove"], "No such command 'remove'"),
+    ],
+)
+def test_usage_errors_are_one_sentence_too(words, sentence):
+    refused(call(*words), sentence)
+
+
+def test_an_unforeseen_error_is_a_failure_that_points_to_debug(monkeypatch):
+    def broken():
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(datasets, "names", broken)
+    result = call("datasets", "list")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: ZeroDivisionError: division by zero (apmkit --debug ... shows where).\n"
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_remedy(toy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "papermill", None)
+    result = call("run", "us/toy")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: This needs the package papermill: install it with pip install 'apmkit[book]'.\n"
+
+
+# -- studies -----------------------------------------------------------------------------------------------------------
+
+
+def test_studies_lists_the_studies_and_the_parameters_of_one(toy):
+    listed = call("studies").stdout.splitlines()
+    assert listed[0].split() == ["name", "title", "country", "data", "parameters"]
+    assert listed[1].startswith("us/toy  What is the mean?  United States")
+    shown = call("studies", "us/toy").stdout
+    assert "first      First of the numbers to use.  1        whole number from 1 to 3" in shown
+    refused(call("studies", "us/tyo"), "There is no study 'us/tyo' (did you mean 'us/toy'?): the studies are us/toy.")
+
+
+def test_every_real_study_is_listed():
+    result = call("studies")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["name", *apmkit.studies.names()]
+
+
+# -- run ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["../../etc/passwd"], "There is no study '../../etc/passwd': the studies are us/toy."),
+        (["us/toy", "-p", "outcom=cost"], "no parameter 'outcom' (did you mean 'outcome'?), only outcome, first"),
+        (["us/toy", "-p", "outcome=../cost"], "outcome='../cost' is not allowed; give one of cost, visits."),
+        (["us/toy", "-p", "first=two"], "first='two' is not allowed; give a whole number from 1 to 3."),
+        (["us/toy", "-p", "first=9"], "first='9' is not allowed; give a whole number from 1 to 3."),
+        (["us/toy", "-p", "first"], "-p first is not name=value: write for instance -p outcome=visits."),
+        (["us/toy", "-p", "first=1", "-p", "first=2"], "-p first is given twice: give it once."),
+        (["us/toy", "--out", "../elsewhere"], "'../elsewhere' is outside the runs folder"),
+        (["us/toy", "-f", "absent.yml"], "File 'absent.yml' does not exist."),
+    ],
+)
+def test_run_refuses_before_anything_starts(toy, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: pytest.fail("a kernel was started"))
+    refused(call("run", *words), sentence)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("first: [1", "mine.yml is not YAML (line 1): write one 'name: value' on each line."),
+        ("just text", "mine.yml holds no parameters: write one 'name: value' on each line."),
+        ("1: 2", "mine.yml holds no parameters"),
+        ("!!python/object/apply:os.getcwd []", "mine.yml is not YAML"),
+        ("frist: 2", "no parameter 'frist' (did you mean 'first'?)"),
+        ("first: 2.5", "first=2.5 is not allowed; give a whole number from 1 to 3."),
+    ],
+)
+def test_a_wrong_parameter_file_is_refused(toy, tmp_path, text, sentence):
+    (tmp_path / "mine.yml").write_text(text)
+    refused(call("run", "us/toy", "-f", "mine.yml"), sentence)
+
+
+def test_run_takes_a_file_and_p_wins_and_results_list_it(toy, tmp_path):
+    (tmp_path / "mine.yml").write_text("outcome: visits\nfirst: 3\nleave_out: [qc]\n")
+    result = call("run", "us/toy", "-f", "mine.yml", "-p", "first=2", "--out", "runs/seminar", "--progress")
+    assert result.exit_code == 0, result.output
+    assert "Executing" in result.stderr
+    assert result.stdout.startswith("visits rose by 4.0 (95% CI 1.2 to 6.8).\nInvented numbers.\nResults are in ")
+    (folder,) = (tmp_path / "runs" / "seminar").iterdir()
+    assert str(folder) in result.stdout
+    (listed,) = json.loads(call("results", "--format", "json").stdout)
+    assert listed["run"] == folder.name
+    assert listed["parameters"] == toy.parameters(outcome="visits", first=2, leave_out=["qc"]).plain()
+
+
+def test_run_reports_a_failing_notebook_without_traceback(toy, tmp_path):
+    result = call("run", "us/toy", "-p", "trouble=error", "--no-progress")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: us/toy failed in cell [4] with RuntimeError: the numbers ran out; the exec")
+    assert result.stderr.count("\n") == 1
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert kept.name.endswith("-failed")
+    assert call("results", "--format", "json").stdout == "[]\n"
+
+
+# -- sweep and results -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Missing option '--grid'"),
+        (["--grid", "outcom=all"], "no parameter 'outcom' (did you mean 'outcome'?)"),
+        (["--grid", "outcome"], "--grid outcome is not name=value"),
+        (["--grid", "outcome=cost,price"], "outcome='price' is not allowed; give one of cost, visits."),
+        (["--grid", "scale=all"], "scale=all is not allowed, scale is a number from 0.5 to 2"),
+        (["--grid", "first=1:9"], "first=9 is not allowed; give a whole number from 1 to 3."),
+        (["--grid", "first=all", "-p", "first=1"], "first is both fixed and in the grid: give it once."),
+        (["--grid", "log=all", "-p", "outcome=visits"], "log=true needs outcome=cost."),
+        (["--grid", "log=all", "--jobs", "0"], "0 is not in the range x>=1"),
+        (["--grid", "log=all", "--out", "/tmp"], "'/tmp' is outside the runs folder"),
+    ],
+)
+def test_sweep_refuses_before_anything_runs(toy, tmp_path, words, sentence):
+    refused(call("sweep", "us/toy", *words), sentence)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_sweep_prints_a_row_for_each_set_and_fails_if_one_does(toy):
+    result = call("sweep", "us/toy", "--grid", "outcome=all", "--grid", "trouble=none,error", "-p", "first=2")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["changed", "outcome", "term", "estimate", "se", "ci_low", "ci_high", "p_value", "error"]
+    assert len(lines) == 6
+    assert "RuntimeError: the numbers ran out." in lines[2]
+    assert result.stderr == "Error: 2 of 4 sets failed; the column error says why.\n"
+
+
+def test_results_as_table_csv_and_json_hold_every_set_of_every_sweep(toy):
+    assert "No results in" in call("results").stderr
+    swept = call("sweep", "us/toy", "--grid", "first=1:3", "--progress")
+    assert swept.exit_code == 0, swept.output
+    assert "3/3" in swept.stderr
+    call("sweep", "us/toy", "--grid", "outcome=visits")
+    table = call("results").stdout
+    assert len(table.splitlines()) == 5
+    assert "outcome=visits" in table
+    assert "(defaults)" in table
+    frame = pd.read_csv(io.StringIO(call("results", "--format", "csv").stdout))
+    assert frame.loc[frame["headline"], "estimate"].tolist() == [5, 6, 7, 3]
+    assert frame["run"].nunique() == 2
+    assert len(json.loads(call("results", "--format", "json", "--study", "us/toy").stdout)) == 4
+    refused(call("results", "--study", "us/other"), "There is no study 'us/other'")
+    refused(call("results", "--format", "xml"), "'xml' is not one of 'table', 'csv', 'json'")
+    refused(call("results", "--out", "/etc"), "'/etc' is outside the runs folder")
+
+
+# -- book --------------------------------------------------------------------------------------------------------------
+
+
+def test_book_passes_its_options_on_and_opens_the_first_page(monkeypatch, tmp_path):
+    built, opened = [], []
+
+    def build_book(root, *, all, jobs):
+        built.append((root, all, jobs))
+        return tmp_path / "index.html"
+
+    monkeypatch.setattr("apmkit.studies.book.build_book", build_book)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    result = call("book", "--open", "--all", "--jobs", "3")
+    assert result.stdout == f"The book is at {tmp_path / 'index.html'}\n"
+    ((root, *options),) = built
+    assert (root / "_config.yml").is_file()
+    assert options == [True, 3]
+    assert opened == [(tmp_path / "index.html").as_uri()]
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+def test_datasets_list_and_show():
+    listed = call("datasets", "list").stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == datasets.names()
+    shown = call("datasets", "show", "unmet_need").stdout
+    assert "Publisher: Statistics Canada" in shown
+    assert "unmet_need  fraction" in shown
+    refused(call("datasets", "show", "nothing"), "There is no data set 'nothing'; choose one of gv_county")
+
+
+def test_datasets_check_says_ok_or_names_the_file_and_fails(monkeypatch, tmp_path):
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path))
+    fine = call("datasets", "check", "unmet_need")
+    assert fine.exit_code == 0, fine.output
+    damaged = tmp_path / "unmet_need" / f"added.{'0' * 64}.csv"
+    damaged.parent.mkdir()
+    damaged.write_text("year,province,unmet_need\n")
+    result = call("datasets", "check", "unmet_need")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: 1 of 2 files cannot be relied on: {damaged.name}.\n"
+    refused(call("datasets", "check", "nothing"), "There is no data set 'nothing'")
+
+
+def test_datasets_add_refuses_in_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path / "data"))
+    wrong = tmp_path / "unmet_2025.csv"
+    wrong.write_text("a,b\n1,2\n")
+    refused(call("datasets", "add", "unmet_need", tmp_path / "absent.csv"), "There is no file")
+    refused(call("datasets", "add", "unmet_need", wrong), "unmet_2025.csv was not added: ")
+    refused(call("datasets", "add", "mssp", wrong, "--year", "soon"), "'soon' is not a valid integer.")
+    assert not (tmp_path / "data").exists()
+
+
+def test_datasets_add_puts_a_new_year_into_the_data(monkeypatch, tmp_path):
+    from apmkit.datasets import store
+
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path / "data"))
+    (file,) = datasets.describe("unmet_need").files
+    table = pd.read_csv(store.SHIPPED / file.name)
+    last = table["Year"].max()
+    new = tmp_path / "unmet.csv"
+    table[table["Year"] == last].assign(Year=last + 1).to_csv(new, index=False)
+    result = call("datasets", "add", "unmet_need", new)
+    assert result.exit_code == 0, result.output
+    assert "unmet.csv is now part of unmet_need" in result.stdout
+    assert datasets.load("unmet_need")["year"].max() == last + 1
+    refused(call("datasets", "add", "unmet_need", new), "--replace")
+    assert call("datasets", "add", "unmet_need", new, "--replace").exit_code == 0
