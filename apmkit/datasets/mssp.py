@@ -126,7 +126,7 @@ def _converted(raw: pd.DataFrame, entry: Column) -> pd.Series:
     """A codebook column as its unit says; one that no file holds is computed by the caller and missing until then."""
     source = (entry.source or "").lower()
     if source not in raw or source in _READ_APART:
-        return pd.Series(float("nan"), index=raw.index)
+        return pd.Series(None, index=raw.index, dtype="datetime64[s]" if entry.unit == "date" else float)
     text = raw[source]
     match entry.unit:
         case "date":
