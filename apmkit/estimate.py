@@ -199,12 +199,11 @@ class Estimate:
         """
         row = self.table.iloc[0]
         name = outcome or self.outcome
-        scale = row.se if np.isfinite(row.se) and row.se > 0 else max(abs(row.estimate), 1e-12) / 10
-        places = max(0, 1 - math.floor(math.log10(scale))) if digits is None else digits
+        precision = row.se if np.isfinite(row.se) and row.se > 0 else abs(row.estimate) / 10
         unit = f" {unit}" if unit else ""
 
         def amount(value: float) -> str:
-            return f"{abs(value):,.{places}f}"
+            return rounded(abs(value), precision, digits)
 
         def change(value: float) -> str:
             return f"a {'fall' if value < 0 else 'rise'} of {amount(value)}"
@@ -322,6 +321,17 @@ class Estimate:
         from apmkit.plots import plot
 
         return plot(self, **options)
+
+
+def rounded(value: float, precision: float, digits: int | None = None) -> str:
+    """A number with as many decimals as two significant digits of `precision` need, or with `digits` decimals.
+
+    >>> rounded(11025.4, 103.0), rounded(0.01951, 0.0042)
+    ('11,025', '0.0195')
+    """
+    if digits is None:
+        digits = max(0, 1 - math.floor(math.log10(precision))) if precision > 0 else 1
+    return f"{value:,.{digits}f}"
 
 
 def _plain(value):
