@@ -168,8 +168,9 @@ def weights_heatmap(estimate: Estimate, term: str | None = None, *, ax: Axes | N
     frame = estimate.weights(term)
     ax = _axes(ax, height=1.2 + 0.42 * len(frame))
     limit = float(np.abs(frame.to_numpy()).max())
+    numbers = frame.round(2).to_numpy() + 0.0  # adding zero turns -0.0 into 0.0
     sns.heatmap(frame, ax=ax, cmap="RdBu", center=0, vmin=-limit, vmax=limit, linewidths=0.5, linecolor="white",
-                annot=len(frame.columns) <= 12, fmt=".2f", annot_kws={"fontsize": 7.5},
+                annot=numbers if len(frame.columns) <= 12 else False, fmt=".2f", annot_kws={"fontsize": 7.5},
                 cbar_kws={"label": "Weight on the cell's mean"})  # fmt: skip
     for row, cohort in enumerate(frame.index):
         for column, period in enumerate(frame.columns):

@@ -17,15 +17,15 @@ from apmkit.studies import Parameters, Result, Study, StudyError
 
 OUTCOMES = {
     "spending_per_capita": ("Medicare spending per beneficiary", "dollars a year"),
-    "inpatient_spending": ("Inpatient spending per beneficiary", "dollars a year"),
-    "snf_spending": ("Skilled nursing facility spending per beneficiary", "dollars a year"),
-    "admissions_per_1000": ("Hospital admissions", "per 1,000 beneficiaries"),
-    "ed_visits_per_1000": ("Emergency department visits", "per 1,000 beneficiaries"),
-    "snf_admissions_per_1000": ("Skilled nursing facility stays", "per 1,000 beneficiaries"),
-    "em_visits_per_1000": ("Office and other evaluation and management visits", "per 1,000 beneficiaries"),
-    "em_pcp_visits_per_1000": ("Evaluation and management visits in primary care", "per 1,000 beneficiaries"),
-    "quality_score": ("Quality score", "on a scale of 0 to 1"),
-    "savings_rate": ("Savings rate", "as a share of the benchmark"),
+    "inpatient_spending": ("inpatient spending per beneficiary", "dollars a year"),
+    "snf_spending": ("skilled nursing facility spending per beneficiary", "dollars a year"),
+    "admissions_per_1000": ("hospital admissions", "per 1,000 beneficiaries"),
+    "ed_visits_per_1000": ("emergency department visits", "per 1,000 beneficiaries"),
+    "snf_admissions_per_1000": ("skilled nursing facility stays", "per 1,000 beneficiaries"),
+    "em_visits_per_1000": ("office and other evaluation and management visits", "per 1,000 beneficiaries"),
+    "em_pcp_visits_per_1000": ("evaluation and management visits in primary care", "per 1,000 beneficiaries"),
+    "quality_score": ("quality score", "on a scale of 0 to 1"),
+    "savings_rate": ("savings rate", "as a share of the benchmark"),
 }
 """Column, words for it, unit."""
 
@@ -313,7 +313,10 @@ def estimate(parameters: DownsideRiskParameters) -> Result:
             "What the quality score measures changed between years; period effects absorb only common changes."
         )
     return Result(
-        estimates=found, headline="att", sentences=(found["att"].sentence(name, unit=unit),), notes=tuple(notes)
+        estimates=found,
+        headline="att",
+        sentences=(found["att"].sentence(name[0].upper() + name[1:], unit=unit),),
+        notes=tuple(notes),
     )
 
 
