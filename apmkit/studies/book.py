@@ -53,9 +53,10 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
             raise ValueError(f"{root} holds no book: {needed} is missing; run this in a clone of the repository.")
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; it must be 1 or more.")
-    execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
+    ran = execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
     pages.write(root / "book" / "generated")
-    return render(root, all=all)
+    # Other pages show numbers of notebooks, and Sphinx does not know which.
+    return render(root, all=all or bool(ran))
 
 
 def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: int | None = None) -> list[Path]:

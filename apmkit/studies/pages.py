@@ -66,7 +66,7 @@ def parameters_page() -> str:
     sections = []
     for name in studies.names():
         rows = [
-            (f"`{row.name}`", plain(row.meaning), f"`{row.default}`", plain(row.allowed))
+            (f"`{row.name}`", plain(row.meaning), f"`{row.default}`" if row.default else "none", plain(row.allowed))
             for row in studies.parameter_table(name).itertuples(index=False)
         ]
         sections.append(
