@@ -77,14 +77,15 @@ def _validate_year(dataset: Dataset, source: Source, replace: bool) -> None:
     """Refuse a file of one year that is not what the publisher gives for that year."""
     if not dataset.years[0] <= source.year <= date.today().year:
         raise DataError(f"PY{source.year} is not a year from {dataset.years[0]} to {date.today().year}.")
-    current = load(dataset.name)
-    _refuse_present(dataset, {f"PY{year}" for year in current["year"].unique() if year == source.year}, replace)
-    mssp.require_columns(read_csv(source.data, source.name), dataset, source.year)
-    frame = build(dataset, [*(other for other in store.sources(dataset) if other.year is None), source])
+    there = {file.year for file in dataset.files} | set(store.added_files(dataset))
+    _refuse_present(dataset, {f"PY{source.year}"} if source.year in there else set(), replace)
+    template = max((file for file in dataset.files if (file.year or 9999) <= source.year), key=lambda file: file.year)
+    shipped = read_csv(store.read_shipped(template).data, template.name)
+    mssp.require_columns(read_csv(source.data, source.name), shipped, dataset)
+    frame = build(dataset, [*(store.read_shipped(file) for file in dataset.files if file.year is None), source])
     _refuse_broken(dataset, frame)
-    others = current[current["year"] != source.year]
-    nearest = (others["year"] - source.year).abs()
-    _refuse_odd_size(len(frame), (nearest == nearest.min()).sum())
+    _refuse_odd_size(len(frame), template.rows)
+    others = load(dataset.name).query("year != @source.year")
     repeated = others.merge(frame, on=["aco_id", "expenditures"], suffixes=("", "_new"))
     if len(repeated) > len(frame) / 2:
         raise DataError(f"It repeats the expenditures of PY{repeated['year'].iloc[0]}; check the year.")

@@ -16,6 +16,7 @@ def county(raw: pd.DataFrame) -> pd.DataFrame:
     state = coded(raw["state"].where(raw["state"] != "NA"), US_STATES, "state").fillna(outside)
     enrolled = blank(raw["ma_participation_rate"]).notna()
     ffs = numbers(raw["ffs_beneficiaries"], "ffs_beneficiaries")
+    cost = numbers(raw["total_actual_costs"], "total_actual_costs")
     return pd.DataFrame(
         {
             "year": integers(raw["year"], "year"),
@@ -27,8 +28,8 @@ def county(raw: pd.DataFrame) -> pd.DataFrame:
             "ma_beneficiaries": _known(raw, "ma_beneficiaries", enrolled),
             "ma_share": numbers(raw["ma_participation_rate"], "ma_participation_rate") / 100,
             "average_age": _known(raw, "average_age", ffs > 0),
-            "total_cost": _known(raw, "total_actual_costs", ffs > 0),
-            "cost_per_capita": _known(raw, "actual_per_capita_costs", ffs > 0),
+            "total_cost": cost.where(cost != 0),
+            "cost_per_capita": _known(raw, "actual_per_capita_costs", cost != 0),
         }
     )
 

@@ -67,26 +67,23 @@ def read_crosswalk(workbook: bytes) -> pd.DataFrame:
     return sheet.set_axis(["aco_id", "first_agreement_start", "aco_num"], axis=1)
 
 
-def columns_by_cms_name(raw: pd.DataFrame, year: int) -> pd.DataFrame:
-    """One year's table with today's CMS column names in lower case, its year and its track."""
+def columns_by_cms_name(raw: pd.DataFrame) -> pd.DataFrame:
+    """One year's table with today's CMS column names in lower case."""
     if list(raw.columns[: len(_PY2013_HEADER_START)]) == _PY2013_HEADER_START:
         if raw.shape[1] != len(_PY2013):
             raise DataError(f"The PY2013 file has {raw.shape[1]} columns, not the {len(_PY2013)} that CMS published.")
         raw = raw.set_axis(_PY2013, axis=1).drop(columns="-")
-        raw = raw.assign(track1=raw["track2"].map({"0": "1", "1": "0"}))
-    else:
-        raw = raw.set_axis(raw.columns.str.lower(), axis=1).rename(columns=_EARLIER_NAMES)
-    return raw.assign(year=year, current_track=_track(raw, year))
+        return raw.assign(track1=raw["track2"].map({"0": "1", "1": "0"}))
+    return raw.set_axis(raw.columns.str.lower(), axis=1).rename(columns=_EARLIER_NAMES)
 
 
-def require_columns(raw: pd.DataFrame, dataset: Dataset, year: int) -> None:
-    """Refuse a file that lacks a codebook column which CMS publishes for that year (or, later on, for the latest)."""
-    known = min(year, dataset.years[1])
-    named = columns_by_cms_name(raw, year).columns
-    needed = [entry.source for entry in dataset.codebook if entry.source and entry.covers(known)]
-    if missing := [source for source in needed if source.lower() not in named]:
+def require_columns(raw: pd.DataFrame, shipped: pd.DataFrame, dataset: Dataset) -> None:
+    """Refuse a file that lacks a column of the codebook which the shipped file of that (or the latest) year has."""
+    present, known = columns_by_cms_name(raw), columns_by_cms_name(shipped)
+    needed = [entry.source for entry in dataset.codebook if entry.source and entry.source.lower() in known]
+    if missing := [source for source in needed if source.lower() not in present]:
         raise DataError(
-            f"The file lacks {len(missing)} of the {len(needed)} columns expected of PY{year}: {', '.join(missing[:8])}"
+            f"It lacks {len(missing)} of the {len(needed)} columns expected: {', '.join(missing[:8])}"
             f"{' and others' if len(missing) > 8 else ''}; add the file as CMS published it."
         )
 
@@ -103,7 +100,9 @@ def tidy(tables: Mapping[int, pd.DataFrame], crosswalk: pd.DataFrame, dataset: D
     dataset
         The registry's record; its codebook gives names, order and units of the columns.
     """
-    raw = pd.concat([columns_by_cms_name(table, year) for year, table in sorted(tables.items())], ignore_index=True)
+    named = {year: columns_by_cms_name(table) for year, table in sorted(tables.items())}
+    with_track = [table.assign(year=year, current_track=_track(table, year)) for year, table in named.items()]
+    raw = pd.concat(with_track, ignore_index=True)
     raw = raw.reindex(columns=raw.columns.union(_NOT_IN_EVERY_FILE, sort=False), fill_value="")
     columns = {entry.column: _converted(raw, entry) for entry in dataset.codebook}
     columns["year"] = raw["year"]

@@ -122,8 +122,10 @@ def test_no_column_jumps_by_a_factor_of_ten_between_years(mssp):
     ]
     assert len(stable) > 60
     # Visits to health centres did grow that much; the other inpatient column is zero at the median.
-    medians = mssp.groupby("year")[stable].median().drop(
-        columns=["fqhc_rhc_visits_per_1000", "other_inpatient_spending", "snf_waiver"]
+    medians = (
+        mssp.groupby("year")[stable]
+        .median()
+        .drop(columns=["fqhc_rhc_visits_per_1000", "other_inpatient_spending", "snf_waiver"])
     )
     assert (medians.max() / medians.min() < 4).all()
 
@@ -159,7 +161,9 @@ def test_known_values_of_one_aco(mssp):
     assert of(mssp, "A1001", 2014)["savings_rate"] == pytest.approx(0.07135345566)
     assert of(mssp, "A1001", 2014)["em_visits_per_1000"] == 14814.26125
     last = of(mssp, "A1001", 2023)
-    assert last[["savings_rate", "quality_score", "final_sharing_rate"]].tolist() == pytest.approx([0.0909, 0.8991, 0.75])
+    assert last[["savings_rate", "quality_score", "final_sharing_rate"]].tolist() == pytest.approx(
+        [0.0909, 0.8991, 0.75]
+    )
     assert last[["earned_savings", "ed_visits_per_1000", "track"]].tolist() == [73426268, 539, "ENHANCED"]
     assert of(mssp, "A1006", 2015)["state"] == "NJ,NY"
 
