@@ -140,15 +140,15 @@ def execute(study: Study, parameters: Parameters, target: Path, *, progress: boo
             f"{study.name} failed in cell [{error.exec_count}] with {error.ename}: {value}; {kept}"
         ) from None
     except DeadKernelError as error:
-        where = _cells_done(target) + 1
+        where = _code_cells_started(target)
         raise RunFailed(f"{study.name} died in cell [{where}], perhaps for want of memory; {kept}") from error
 
 
-def _cells_done(executed: Path) -> int:
+def _code_cells_started(executed: Path) -> int:
     import nbformat
 
     cells = nbformat.read(executed, as_version=4).cells
-    return sum(cell.get("execution_count") is not None for cell in cells)
+    return sum(cell.cell_type == "code" and cell.metadata.papermill.start_time is not None for cell in cells)
 
 
 def _this_python():

@@ -11,6 +11,11 @@ from typing import Any
 from apmkit.studies.runs import new_folder, runs_folder, stamped, to_frame, write_json
 from apmkit.studies.study import Parameters, Study, StudyError
 
+# The number of threads decides the order of sums in linear algebra, and with it the last digits.
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+
 
 def combinations(study: Study, grid: Mapping[str, str], fixed: Mapping[str, Any]) -> list[Parameters]:
     """All combinations of the values in `grid`, checked.
@@ -101,15 +106,14 @@ def sweep(
     StudyError
         `jobs` is below 1.
     """
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import BrokenProcessPool
+    from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
     from tqdm import tqdm
 
     if jobs < 1:
         raise StudyError(f"jobs={jobs} is not allowed; give 1 or more.")
     with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
         records = []
-        work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_estimate)(study, p) for p in sets)
+        work = get_reusable_executor(jobs, env=_ONE_THREAD).map(_estimate, itertools.repeat(study), sets)
         try:
             records.extend(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
         except BrokenProcessPool:

@@ -240,9 +240,10 @@ def _formatted(shown: str, spec: str) -> str:
         value = ast.literal_eval(shown)
     except (SyntaxError, ValueError):
         value = shown
-    kinds = {**dict.fromkeys("bcdoxX", int), **dict.fromkeys("eEfFgGn%", float)}
+    kinds = {"": str, "s": str, **dict.fromkeys("bcdoxX", int), **dict.fromkeys("eEfFgGn%", float)}
+    kind = kinds.get(spec[-1:], lambda as_it_is: as_it_is)
     try:
-        return format(kinds.get(spec[-1:], str)(value), spec)
+        return format(kind(value), spec)
     except (TypeError, ValueError):
         raise ValueError(
             f"A glued value shows as {shown}, which {spec!r} cannot format: glue a float or int."

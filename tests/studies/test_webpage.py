@@ -9,6 +9,7 @@ from apmkit.studies.webpage import plain_markdown, to_html
 
 VALUES = {
     "effect": {"text/plain": "-12.3456"},
+    "count": {"text/plain": "4795"},
     "who": {"text/plain": "'ACOs'"},
     "figure": {"image/png": "aGVsbG8=\n", "text/plain": "<Figure>"},
     "numpy": {"text/plain": "np.float64(1.5)"},
@@ -31,6 +32,7 @@ def code(source, *tags, text="shown"):
         ("{glue:text}`effect:.0f`% and {glue}`effect`", "-12% and -12.3456"),
         ("{cite:t}`callaway2021` and {cite:p}`bazemore2018,sun2021`",
          "Callaway and Sant'Anna (2021) and (Bazemore et al., 2018; Sun and Abraham, 2021)"),
+        ("{glue:text}`count:,` of {glue:text}`count:.1f`", "4,795 of 4795.0"),
         ("{cite}`unheard_of`", "(unheard_of)"),
         ("{term}`ATT`, {doc}`the data <../data>`, {math}`x^2`", "ATT, the data, $x^2$"),
         ("(label)=\n# Title", "\n# Title"),
@@ -44,7 +46,9 @@ def test_roles_become_text(myst, markdown):
 
 
 def test_a_value_that_is_absent_or_cannot_be_formatted_is_an_error():
-    with pytest.raises(ValueError, match="uses 'other', which no cell has glued: glue it, or use one of effect, who"):
+    with pytest.raises(
+        ValueError, match="uses 'other', which no cell has glued: glue it, or use one of effect, count, who"
+    ):
         plain_markdown("{glue:text}`other:.1f`", VALUES)
     with pytest.raises(ValueError, match=r"shows as np\.float64\(1\.5\), which '\.1f' cannot format: glue a float"):
         plain_markdown("{glue:text}`numpy:.1f`", VALUES)
