@@ -1,5 +1,6 @@
 """Notebooks are run once, failures are loud, and a build with warnings is no build."""
 
+import hashlib
 import json
 
 import nbformat
@@ -21,7 +22,9 @@ def outputs(path):
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "_library_digest", lambda: "library")
+    monkeypatch.setattr(book, "_data_digest", lambda: "data")
     return tmp_path / "notebooks", tmp_path / "book" / "notebooks"
 
 
@@ -48,8 +51,6 @@ def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_th
 def test_a_changed_library_or_changed_data_make_a_notebook_stale(folders, monkeypatch, changed):
     sources, targets = folders
     write_notebook(sources / "page.ipynb", "1")
-    monkeypatch.setattr(book, "_library_digest", lambda: "library")
-    monkeypatch.setattr(book, "_data_digest", lambda: "data")
     ((_, digest),) = book.stale_notebooks(sources, targets).values()
     write_notebook(targets / "page.ipynb", "1")
     executed = nbformat.read(targets / "page.ipynb", as_version=4)
@@ -102,3 +103,21 @@ def test_a_warning_fails_the_build_and_also_the_next_one_until_it_is_mended(tmp_
             book.render(tmp_path)
     page.write_text("# A book\n\nSee everything.\n")
     assert book.render(tmp_path) == tmp_path / "_build" / "html" / "index.html"
+
+
+def test_the_checksum_of_the_library_follows_its_code_and_its_registry(tmp_path, monkeypatch):
+    monkeypatch.setattr(book.apmkit, "__file__", str(tmp_path / "__init__.py"))
+    seen = set()
+    for name, text in (("__init__.py", "a = 1"), ("__init__.py", "a = 2"), ("rules.yml", "a: 1"), ("notes.txt", "a")):
+        (tmp_path / name).write_text(text)
+        seen.add(book._library_digest())
+    assert len(seen) == 3
+
+
+def test_the_checksum_of_the_data_follows_the_files_a_user_added(tmp_path, monkeypatch):
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path))
+    before = book._data_digest()
+    content = b"year,province,unmet_need\n"
+    (tmp_path / "unmet_need").mkdir()
+    (tmp_path / "unmet_need" / f"added.{hashlib.sha256(content).hexdigest()}.csv").write_bytes(content)
+    assert book._data_digest() != before

@@ -38,9 +38,9 @@ def test_the_parameter_page_has_every_parameter_of_every_study_with_its_default(
     page = pages.parameters_page()
     for name in studies.names():
         for row in studies.parameter_table(name).itertuples():
-            assert re.search(
-                rf"^\| `{row.name}` \| .* \| `{re.escape(row.default)}` \| .* \|$", page, flags=re.MULTILINE
-            )
+            default = f"`{re.escape(row.default)}`" if row.default else "none"
+            line = rf"^\| `{row.name}` \| .+ \| {default} \| .+ \|$"
+            assert re.search(line, page, flags=re.MULTILINE), row.name
 
 
 def test_all_rows_of_a_table_have_as_many_cells_as_its_header():
