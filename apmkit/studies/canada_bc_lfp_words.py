@@ -192,6 +192,16 @@ def placebo_sentence(starts: pd.DataFrame, measure: Measure) -> str:
     return f"Told that the model began in {years}, the same method finds {found}{first}. Nothing had begun then."
 
 
+def range_sentence(found: Mapping[str, Estimate], measure: Measure) -> str:
+    """How far the gap moves with choices that could as well have been made."""
+    gaps = {name: estimate.table["estimate"].iloc[0] for name, estimate in found.items()}
+    low, high = min(gaps, key=gaps.get), max(gaps, key=gaps.get)
+    ends = [f"{'minus ' if gaps[name] < 0 else ''}{measure.write(gaps[name])} ({name})" for name in (low, high)]
+    ranks = [estimate.diagnostics["rank"] for estimate in found.values() if "rank" in estimate.diagnostics]
+    first = f" It ranks first in {sum(rank == 1 for rank in ranks)} of them." if ranks else ""
+    return f"Over these {len(found)} choices the gap runs from {ends[0]} to {ends[1]}.{first}"
+
+
 def detectable_sentence(estimate: Estimate, measure: Measure) -> str:
     """Which gap would have ranked first, and what it is worth."""
     if "placebos" not in estimate.details:

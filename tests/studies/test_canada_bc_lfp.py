@@ -1,0 +1,211 @@
+"""The study of British Columbia's Longitudinal Family Physician model."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import apmkit as apm
+from apmkit import studies
+from apmkit.studies import StudyError
+from apmkit.studies import canada_bc_lfp as lfp
+from apmkit.studies.canada_bc_lfp_words import (
+    MEASURES,
+    access_sentence,
+    detectable_sentence,
+    finding,
+    gap_table,
+    other_findings,
+    placebo_sentence,
+    smallest_first,
+)
+
+STUDY = studies.get("canada/bc_lfp")
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return lfp.province_years()
+
+
+@pytest.fixture(scope="module")
+def default():
+    return STUDY.run()
+
+
+def panel(frame, **values):
+    return lfp.province_panel(frame, STUDY.parameters(**values))
+
+
+def test_the_parameters_cell_of_the_notebook_has_the_names_and_defaults_of_the_class():
+    cells = json.loads(STUDY.notebook.read_text(encoding="utf-8"))["cells"]
+    (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    namespace: dict = {}
+    exec("".join(cell["source"]), namespace)  # the notebook's own assignments
+    namespace.pop("__builtins__")
+    assert set(namespace) == set(lfp.BcLfpParameters.model_fields)
+    assert STUDY.from_cell(namespace) == STUDY.parameters()
+
+
+def test_payments_are_divided_by_the_population_of_the_year_in_which_the_fiscal_year_starts(frame):
+    payments = apm.load("npdb_payments").query("province == 'BC' and fiscal_year == '2023-2024'")["payments"].item()
+    people = apm.load("population").query("province == 'BC' and year == 2023")["population"].item()
+    row = frame.query("province == 'British Columbia' and year == 2023")
+    assert row["payments_per_capita"].item() == pytest.approx(payments / people)
+
+
+def test_each_of_the_ten_provinces_appears_once_a_year(frame):
+    assert frame.groupby("year")["province"].nunique().eq(10).all()
+    assert not frame.duplicated(["province", "year"]).any()
+
+
+def test_by_default_eight_donors_remain_and_the_partly_treated_year_is_left_out(frame):
+    used = panel(frame)
+    assert len(used.units) == 9
+    assert "Ontario" not in used.units
+    assert used.periods.tolist() == [*range(2010, 2022), 2023]
+
+
+@pytest.mark.parametrize(("choice", "start", "has_2022"), [("leave_out", 2023, 0), ("pre", 2023, 1), ("post", 2022, 1)])
+def test_the_partly_treated_year_goes_where_the_parameter_says(frame, choice, start, has_2022):
+    used = panel(frame, partly_treated=choice)
+    assert np.nanmin(used.cohorts) == start
+    assert (used.periods == 2022).sum() == has_2022
+
+
+def test_physicians_and_unmet_need_use_all_years_shipped(frame):
+    assert panel(frame, outcome="family_physicians_per_100k").periods.tolist() == list(range(2015, 2025))
+    assert panel(frame, outcome="unmet_need").periods.tolist() == list(range(2018, 2025))
+
+
+def test_a_pretended_start_sees_no_treated_year(frame):
+    assert panel(frame, treatment_year=2017).periods.max() == 2021
+    assert panel(frame, outcome="family_physicians_per_100k", treatment_year=2020).periods.max() == 2022
+
+
+def test_the_headline_is_the_estimator_chosen_and_all_four_are_kept(default):
+    assert default.headline == "synthetic_control"
+    assert list(default.estimates) == list(lfp.METHODS)
+    other = STUDY.run(STUDY.parameters(estimator="synthetic_did"))
+    assert other.headline == "synthetic_did"
+    assert other.estimates["synthetic_did"].table.equals(default.estimates["synthetic_did"].table)
+
+
+def test_difference_in_differences_is_the_difference_of_mean_changes(frame, default):
+    wide = frame[frame["year"].between(2010, 2023) & (frame["year"] != 2022) & (frame["province"] != "Ontario")]
+    wide = wide.pivot_table(index="year", columns="province", values="payments_per_capita")
+    change = wide.loc[2023] - wide.loc[:2021].mean()
+    expected = change["British Columbia"] - change.drop("British Columbia").mean()
+    assert default.estimates["difference_in_differences"].table["estimate"].item() == pytest.approx(expected)
+
+
+def test_p_stays_at_or_above_one_over_the_number_of_donors_plus_one_and_the_notes_say_so(default):
+    for estimate in default.estimates.values():
+        assert estimate.table["p_value"].item() >= 1 / 9
+    assert "With 8 donors p cannot be below 0.111." in default.notes
+
+
+def test_unmet_need_has_an_estimate_and_no_p_value():
+    result = STUDY.run(STUDY.parameters(outcome="unmet_need"))
+    row = result.estimates[result.headline].table.iloc[0]
+    assert np.isfinite(row["estimate"])
+    assert np.isnan(row["p_value"])
+    assert np.isnan(row["se"])
+    assert "not tested" in result.sentences[0]
+
+
+@pytest.mark.parametrize("estimator", list(lfp.METHODS))
+def test_a_gap_just_above_the_smallest_that_ranks_first_does_and_one_just_below_does_not(frame, estimator):
+    parameters = STUDY.parameters(estimator=estimator)
+    rows = lfp.province_panel(frame, parameters).to_frame()
+    found = lfp.effect(lfp.province_panel(frame, parameters), parameters)
+    smallest, observed = smallest_first(found), found.table["estimate"].item()
+    for factor, first in ((1.01, True), (0.99, False)):
+        after = (rows["province"] == "British Columbia") & (rows["year"] >= 2023)
+        moved = rows.assign(y=rows["payments_per_capita"] + after * (factor * smallest - observed))
+        again = apm.Panel(moved, unit="province", time="year", outcome="y", cohort="cohort")
+        assert (lfp.effect(again, parameters).diagnostics["rank"] == 1) is first
+
+
+def test_pretended_starts_leave_three_years_before_and_rank_nothing_untested(frame):
+    parameters = STUDY.parameters()
+    starts = lfp.placebo_starts(lfp.province_panel(frame, parameters), parameters)
+    assert starts["start"].tolist() == list(range(2013, 2022))
+    parameters = STUDY.parameters(outcome="unmet_need")
+    assert lfp.placebo_starts(lfp.province_panel(frame, parameters), parameters)["rank"].isna().all()
+
+
+def test_alternatives_change_one_choice_each_and_repeat_none(frame):
+    found = lfp.alternatives(frame, STUDY.parameters())
+    assert "Without Ontario" not in found
+    assert "From 2010-11" not in found
+    assert "2022-23 left out" not in found
+    assert found["All nine donors"].diagnostics["n_donors"] == 9
+    assert found["2022-23 counted as after"].diagnostics["n_post_periods"] == 2
+    assert found["As chosen"].table.equals(STUDY.run().estimates["synthetic_control"].table)
+
+
+def test_outcomes_whose_data_start_too_late_for_a_pretended_start_are_left_out(frame):
+    assert set(lfp.other_outcomes(frame, STUDY.parameters())) == {"family_physicians_per_100k", "unmet_need"}
+    early = lfp.other_outcomes(frame, STUDY.parameters(treatment_year=2018))
+    assert set(early) == {"family_physicians_per_100k"}
+    assert "too few years" in other_findings({})
+
+
+def test_the_finding_names_direction_rank_and_years(default):
+    estimate, measure = default.estimates["synthetic_control"], MEASURES["payments_per_capita"]
+    value = estimate.table["estimate"].item()
+    (sentence,) = default.sentences
+    assert sentence.startswith("In 2023-24 ")
+    assert f"CAD {value:,.0f} a person above" in sentence
+    assert f"rank {estimate.diagnostics['rank']} of 9" in sentence
+    mirrored = pd.DataFrame(estimate.panel.to_frame())
+    mirrored["payments_per_capita"] *= -1
+    flipped = apm.Panel(mirrored, unit="province", time="year", outcome="payments_per_capita", cohort="cohort")
+    assert "below" in finding(lfp.effect(flipped, STUDY.parameters()), measure)
+
+
+def test_sentences_follow_the_numbers(frame, default):
+    measure = MEASURES["payments_per_capita"]
+    starts = pd.DataFrame({"start": [2015, 2016], "estimate": [-4.0, 9.0], "rank": [1, 3]})
+    assert placebo_sentence(starts, measure) == (
+        "Told that the model began in 2015-16 to 2016-17, the same method finds gaps from minus CAD 4 a person to "
+        "CAD 9 a person; 1 of 2 rank first. Nothing had begun then."
+    )
+    estimate = default.estimates["synthetic_control"]
+    assert measure.write(smallest_first(estimate)) in detectable_sentence(estimate, measure)
+    level = frame.query("province == 'British Columbia'").set_index("year")["unmet_need"]
+    assert f"from {level[2022]:.1f}% in 2022 to {level[2024]:.1f}% in 2024" in access_sentence(frame)
+
+
+def test_tables_show_rank_and_p_only_for_tested_outcomes(default):
+    tested = gap_table(default.estimates, MEASURES["payments_per_capita"])
+    assert tested.loc["synthetic_control", "Rank"].endswith(" of 9")
+    untested = STUDY.run(STUDY.parameters(outcome="unmet_need"))
+    assert "p" not in gap_table(untested.estimates, MEASURES["unmet_need"])
+
+
+def test_the_budget_a_person_is_the_yearly_budget_over_the_population(frame):
+    people = apm.load("population").query("province == 'BC' and year == 2023")["population"].item()
+    assert lfp.budget_per_person(frame) == pytest.approx(1.1e9 / 3 / people)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"outcome": "unmet_need", "treatment_year": 2019}, "has 1 years before treatment_year=2019 and needs 3"),
+        ({"first_year": 2020}, "has 2 years before treatment_year=2023 and needs 3"),
+        ({"treatment_year": 2022}, "leaves no untreated year after the pretended start: give 2023, or at most 2021"),
+        ({"leave_out": "ON,ON"}, "names a province twice"),
+        ({"leave_out": "ON,AB,MB,NB,NL,NS,PE"}, "leaves fewer than three donors"),
+        ({"leave_out": "BC"}, "give any of AB, MB"),
+        ({"outcome": "unmet_need", "partly_treated": "pre"}, "concerns payments of 2022-23 only"),
+        ({"treatment_year": 2015, "partly_treated": "post"}, "concerns payments of 2022-23 only"),
+        ({"last_year": 2022}, "whole number from 2023 to 2035"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused_in_one_sentence(values, message):
+    with pytest.raises(StudyError, match=message) as caught:
+        STUDY.parameters(**values)
+    assert "\n" not in str(caught.value)
