@@ -70,7 +70,10 @@ def numbers(text: pd.Series, name: str) -> pd.Series:
         If a value is neither a number nor a mark for a missing value.
     """
     values = pd.to_numeric(text, errors="coerce").astype(float)
-    rest = blank(text[values.isna()]).dropna()
+    rest = text[values.isna()]
+    rest = blank(rest[~rest.isin(MISSING)]).dropna()
+    if rest.empty:
+        return values
     cleaned = pd.to_numeric(rest.str.replace(r"[$,%\s]", "", regex=True), errors="coerce")
     if cleaned.isna().any():
         raise DataError(f"Column {name!r} holds {rest[cleaned.isna()].iloc[0]!r}, which is not a number.")
