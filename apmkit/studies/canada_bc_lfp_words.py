@@ -91,19 +91,27 @@ def smallest_first(estimate: Estimate) -> float:
     return float(placebos["estimate"].abs().max())
 
 
-def gap_table(estimates: Mapping[str, Estimate], measure: Measure) -> pd.DataFrame:
+def gap_table(estimates: Mapping[str, Estimate], measure: Measure, what: str = "Choice") -> pd.DataFrame:
     """Estimates side by side, with the column names a reader sees.
+
+    Parameters
+    ----------
+    estimates : mapping of str to Estimate
+    measure : Measure
+    what : str
+        Name of the first column, which holds the names of the estimates.
 
     Returns
     -------
     DataFrame
-        One row per estimate: the mean gap after treatment, its root mean square before, the size of the comparison
+        One row per estimate: its name, the mean gap after treatment, its root mean square before, the size of the comparison
         and, where tested, rank and p.
     """
-    rows = {}
+    rows = []
     for name, estimate in estimates.items():
         found = estimate.diagnostics
-        rows[name] = {
+        row = {
+            what: name,
             f"Gap after ({measure.unit})": estimate.table["estimate"].iloc[0],
             "Typical gap before": found["pre_rmspe"],
             "Donors": found["n_donors"],
@@ -111,12 +119,13 @@ def gap_table(estimates: Mapping[str, Estimate], measure: Measure) -> pd.DataFra
             "Years after": found["n_post_periods"],
         }
         if "rank" in found:
-            rows[name] |= {
+            row |= {
                 "Rank": f"{found['rank']} of {found['n_placebos'] + 1}",
                 "p": estimate.table["p_value"].iloc[0],
                 "Lowest possible p": found["p_value_floor"],
             }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("Choice")
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def placebo_dots(estimates: Mapping[str, Estimate], measure: Measure):
@@ -134,7 +143,7 @@ def placebo_dots(estimates: Mapping[str, Estimate], measure: Measure):
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
     ax.set_yticks(range(len(estimates)), list(estimates))
     ax.set_ylim(len(estimates) - 0.5, -0.5)
-    ax.set_xlabel(f"Gap after ({measure.unit}); diamond: {TREATED}, grey: donors as placebos")
+    ax.set_xlabel(f"Gap after ({measure.unit})")
     return ax
 
 
@@ -178,6 +187,23 @@ def fit_sentence(estimate: Estimate, measure: Measure) -> str:
         f"Before treatment the paths are typically {measure.write(found['pre_rmspe'])} apart, {share:.2f} standard "
         f"deviations of the donors: a {'close' if share <= 0.25 else 'poor'} fit."
     )
+
+
+def weights_sentence(estimate: Estimate) -> str:
+    """Which donors the comparison leans on."""
+    weights = estimate.details["donor_weights"]
+    largest = weights.iloc[0]
+    return (
+        f"{largest['unit']} carries {largest['weight']:.0%} of the weight; the comparison is worth "
+        f"{estimate.diagnostics['effective_donors']:.1f} donors of equal weight."
+    )
+
+
+def placebo_fit_sentence(estimate: Estimate) -> str:
+    """How many placebos fit much worse than the treated unit, and so say little."""
+    placebos = estimate.details["placebos"]
+    poor = int((placebos["pre_rmspe"] > 2 * estimate.diagnostics["pre_rmspe"]).sum())
+    return f"{poor} of {len(placebos)} placebos miss their own province before by more than twice as much as {TREATED}."
 
 
 def placebo_sentence(starts: pd.DataFrame, measure: Measure) -> str:

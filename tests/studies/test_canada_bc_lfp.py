@@ -17,8 +17,11 @@ from apmkit.studies.canada_bc_lfp_words import (
     finding,
     gap_table,
     other_findings,
+    placebo_fit_sentence,
     placebo_sentence,
+    range_sentence,
     smallest_first,
+    weights_sentence,
 )
 
 STUDY = studies.get("canada/bc_lfp")
@@ -175,13 +178,25 @@ def test_sentences_follow_the_numbers(frame, default):
     )
     estimate = default.estimates["synthetic_control"]
     assert measure.write(smallest_first(estimate)) in detectable_sentence(estimate, measure)
+    largest = estimate.details["donor_weights"]["weight"].max()
+    assert f"carries {largest:.0%} of the weight" in weights_sentence(estimate)
+    poor = (estimate.details["placebos"]["pre_rmspe"] > 2 * estimate.diagnostics["pre_rmspe"]).sum()
+    assert placebo_fit_sentence(estimate).startswith(f"{poor} of 8 placebos")
+    gaps = [found.table["estimate"].item() for found in default.estimates.values()]
+    ranks = [found.diagnostics["rank"] for found in default.estimates.values()]
+    assert range_sentence(default.estimates, measure) == (
+        f"Over these 4 choices the gap runs from CAD {min(gaps):.0f} a person (synthetic_did) to CAD {max(gaps):.0f} a "
+        f"person (synthetic_control). It ranks first in {ranks.count(1)} of them."
+    )
     level = frame.query("province == 'British Columbia'").set_index("year")["unmet_need"]
     assert f"from {level[2022]:.1f}% in 2022 to {level[2024]:.1f}% in 2024" in access_sentence(frame)
 
 
 def test_tables_show_rank_and_p_only_for_tested_outcomes(default):
-    tested = gap_table(default.estimates, MEASURES["payments_per_capita"])
-    assert tested.loc["synthetic_control", "Rank"].endswith(" of 9")
+    tested = gap_table(default.estimates, MEASURES["payments_per_capita"], "Method").set_index("Method")
+    assert tested["Rank"].str.endswith(" of 9").all()
+    gaps = [estimate.table["estimate"].item() for estimate in default.estimates.values()]
+    assert tested["Gap after (CAD per person)"].tolist() == gaps
     untested = STUDY.run(STUDY.parameters(outcome="unmet_need"))
     assert "p" not in gap_table(untested.estimates, MEASURES["unmet_need"])
 
