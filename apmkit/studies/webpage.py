@@ -170,23 +170,27 @@ def _blocks(lines: list[str], values) -> list[str]:
     out: list[str] = []
     at = 0
     while at < len(lines):
-        line = lines[at]
-        at += 1
-        fence = _OPEN.match(line)
-        if fence is None:
-            out.append(_ROLE.sub(lambda found: _role(*found.groups(), values), line))
+        if (fence := _OPEN.match(lines[at])) is None:
+            start = at
+            while at < len(lines) and _OPEN.match(lines[at]) is None:
+                at += 1
+            out.append(_with_roles("\n".join(lines[start:at]), values))
             continue
         marks, name, argument = fence.groups()
-        end = next((n for n in range(at, len(lines)) if _closes(lines[n].strip(), marks)), len(lines))
-        body = lines[at:end]
-        at = end + 1
+        end = next((n for n in range(at + 1, len(lines)) if _closes(lines[n].strip(), marks)), len(lines))
+        body = lines[at + 1 : end]
         if name == "math":
             out += ["$$", *body, "$$"]
         elif name in (None, "code", "code-block"):
-            out += [f"```{argument or line.strip().lstrip(marks[0])}", *body, "```"]
+            out += [f"```{argument or lines[at].strip().lstrip(marks[0])}", *body, "```"]
         else:
             out += ["", *_directive(name, argument, body, values), ""]
+        at = end + 1
     return out
+
+
+def _with_roles(text: str, values) -> str:
+    return _ROLE.sub(lambda found: _role(found[1], found[2].replace("\n", " "), values), text)
 
 
 def _closes(line: str, marks: str) -> bool:
@@ -201,7 +205,7 @@ def _directive(name: str, argument: str, body: list[str], values) -> list[str]:
     inner = ["", *_blocks(body, values), ""]
     if name.startswith("glue"):
         return [_shown(argument, values), *inner]
-    title = html.escape(_ROLE.sub(lambda found: _role(*found.groups(), values), argument) or name.capitalize())
+    title = html.escape(_with_roles(argument, values) or name.capitalize())
     if name == "dropdown" or "dropdown" in options.get("class", ""):
         return [f"<details><summary>{title}</summary>", *inner, "</details>"]
     return [f'<div class="admonition {name}"><p class="admonition-title">{title}</p>', *inner, "</div>"]

@@ -35,6 +35,7 @@ def code(source, *tags, text="shown"):
         ("{glue:text}`count:,` of {glue:text}`count:.1f`", "4,795 of 4795.0"),
         ("{cite}`unheard_of`", "(unheard_of)"),
         ("{term}`ATT`, {doc}`the data <../data>`, {math}`x^2`", "ATT, the data, $x^2$"),
+        ("if ({term}`parallel\ntrends`) holds", "if (parallel trends) holds"),
         ("(label)=\n# Title", "\n# Title"),
         ("[data](../../book/data.md) [site](https://example.org/x.md)", "data [site](https://example.org/x.md)"),
         ("```python\n{glue:text}`effect`\n```", "```python\n{glue:text}`effect`\n```"),
