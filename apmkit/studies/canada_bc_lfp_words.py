@@ -104,8 +104,8 @@ def gap_table(estimates: Mapping[str, Estimate], measure: Measure, what: str = "
     Returns
     -------
     DataFrame
-        One row per estimate: its name, the mean gap after treatment, its root mean square before, the size of the comparison
-        and, where tested, rank and p.
+        One row per estimate: its name, the mean gap after treatment, the root mean squared gap before, the size of the
+        comparison and, where tested, rank and p.
     """
     rows = []
     for name, estimate in estimates.items():
