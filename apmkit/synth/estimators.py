@@ -70,17 +70,17 @@ def synthetic_control(
         mean squared gap after treatment to the one before; it cannot be below 1 / (placebos + 1). `details` holds
         `donor_weights`, `path`, `placebos`, `placebo_gaps` and, with predictors, `predictor_balance`.
 
-    Notes
-    -----
-    With few donors inference is rough: with eight, a true null gave the smallest p-value, 1/9, in 14% of simulated
-    panels, and 95% intervals covered about 90% (`apmkit.synth.placebo.Placebos`). A `DesignWarning` is given where the
-    root mean squared gap before treatment exceeds a quarter of the standard deviation across donors.
-
     Raises
     ------
     PanelError
         The panel has gaps, weights, several cohorts, no period before treatment or fewer than two donors; `predictors`
         or `v` do not fit the panel; an argument is not known.
+
+    Notes
+    -----
+    With few donors inference is rough: with eight, a true null gave the smallest p-value, 1/9, in 14% of simulated
+    panels, and 95% intervals covered about 90% (`apmkit.synth.placebo.Placebos`). A `DesignWarning` is given where the
+    root mean squared gap before treatment exceeds a quarter of the standard deviation across donors.
 
     References
     ----------

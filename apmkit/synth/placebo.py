@@ -23,8 +23,8 @@ class Placebos:
 
     The treated units serve as no donors, so that their effect does not enter the placebos. The price is that treated
     and placebos are not quite exchangeable. In 3,000 simulated panels without an effect (eight donors, two factors) the
-    p-value was at its floor of 1/9 in 14% (synthetic control), 13% (synthetic DiD) and 11% (DiD), and 95% intervals from
-    the placebo standard error covered 89 to 91%.
+    p-value was at its floor of 1/9 in 14% (synthetic control), 13% (synthetic DiD) and 11% (DiD), and 95% intervals
+    from the placebo standard error covered 89 to 91%.
 
     Attributes
     ----------

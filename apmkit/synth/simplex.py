@@ -86,15 +86,16 @@ def _descend(points, ridge, weights, support, open_):
 def _unconstrained(points, ridge, support):
     """Minimum over weights on the support that sum to one and may be negative.
 
-    These are the normalised solution of ``points @ u = 0, ridge u = 0, sum(u) = 1`` by least squares; QR keeps the
-    condition number that normal equations would square.
+    These are the normalised solution of ``points @ u = 0, sum(u) = 1`` by ridge regression. The singular value
+    decomposition keeps the condition number that normal equations would square, and is small however many donors.
     """
-    count, rows, size = points.shape
-    system = np.zeros((count, rows + size + 1, size))
-    system[:, :rows] = points * support[:, None, :]
-    diagonal = np.arange(size)
-    system[:, rows + diagonal, diagonal] = np.where(support, ridge[:, None], 1.0)
-    system[:, -1] = support
-    q, r = np.linalg.qr(system)
-    solution = np.linalg.solve(r, q[:, -1, :, None])[:, :, 0] * support
+    count, rows, _ = points.shape
+    used = np.argsort(~support, axis=1, kind="stable")[:, : support.sum(axis=1).max()]
+    system = np.ones((count, rows + 1, used.shape[1]))
+    system[:, :rows] = np.take_along_axis(points, used[:, None, :], axis=2)
+    system *= np.take_along_axis(support, used, axis=1)[:, None, :]
+    left, values, right = np.linalg.svd(system, full_matrices=False)
+    shrunk = left[:, -1] * values / (np.square(values) + np.square(ridge)[:, None])
+    solution = np.zeros(support.shape)
+    np.put_along_axis(solution, used, (shrunk[:, None, :] @ right)[:, 0], axis=1)
     return solution / solution.sum(axis=1, keepdims=True)
