@@ -153,14 +153,15 @@ def _code_cells_started(executed: Path) -> int:
 
 def _this_python():
     """A kernel manager that takes no kernel of that name installed elsewhere for the user or the machine."""
-    import zmq
     from ipykernel.kernelspec import get_kernel_dict, make_ipkernel_cmd
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
     class ThisPython(AsyncKernelManager):
-        transport_encryption = "auto" if zmq.has("curve") else "disabled"  # else the kernel warns on the terminal
-        kernel_spec = KernelSpec(**{**get_kernel_dict(), "argv": make_ipkernel_cmd()})
+        # Quiet: errors of cells are in the notebook, and the kernel's own remarks would break into the progress bar.
+        kernel_spec = KernelSpec(
+            **{**get_kernel_dict(), "argv": make_ipkernel_cmd(extra_arguments=["--log-level=CRITICAL"])}
+        )
 
     return ThisPython
 
