@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from apmkit.panel import Panel
 
@@ -97,13 +97,13 @@ class Estimate:
             worst = terms["term"].iloc[int(np.nanargmin(variance))]
             raise ValueError(f"The variance of {worst!r} is negative: the covariance given is not a covariance.")
         se = np.sqrt(np.maximum(variance, 0))
-        reference = stats.norm if math.isinf(degrees_of_freedom) else stats.t(degrees_of_freedom)
-        half = reference.ppf(0.5 + level / 2) * se
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p = 2 * reference.sf(np.abs(estimates / se)) if p_values is None else p_values
-        p = np.where((se == 0) & (p_values is None), np.nan, p)
+        normal, df = math.isinf(degrees_of_freedom), degrees_of_freedom
+        half = (special.ndtri(0.5 + level / 2) if normal else special.stdtrit(df, 0.5 + level / 2)) * se
+        if p_values is None:
+            t = -np.abs(np.divide(estimates, se, out=np.full(len(se), np.nan), where=se > 0))
+            p_values = 2 * (special.ndtr(t) if normal else special.stdtr(df, t))
         numbers = {"estimate": estimates, "se": se, "ci_low": estimates - half, "ci_high": estimates + half,
-                   "p_value": p}  # fmt: skip
+                   "p_value": p_values}  # fmt: skip
         table = pd.DataFrame({"term": terms["term"].to_numpy(), **numbers})
         for column in terms.columns.drop("term"):
             table[column] = terms[column].to_numpy()

@@ -266,10 +266,10 @@ class Sample:
     def warn_of_small_groups(self) -> None:
         """Warn of treated cohorts and of clusters that hold one unit."""
         panel = self.panel
-        cohort_of = np.isfinite(panel.cohorts)
-        pairs = pd.DataFrame({"cohort": panel.cohorts[cohort_of], "cluster": panel.cluster_codes[cohort_of]})
-        clusters = pairs.groupby("cohort")["cluster"].nunique()
-        alone = [f"{g:.0f}" for g in clusters.index[clusters == 1]]
+        cohorts, code = np.unique(panel.cohorts, return_inverse=True)
+        pairs = np.unique(code * len(panel.clusters) + panel.cluster_codes)
+        n_clusters = np.bincount(pairs // len(panel.clusters))
+        alone = [f"{g:.0f}" for g in cohorts[(n_clusters == 1) & np.isfinite(cohorts)]]
         if alone:
             warn(
                 f"Cohort {', '.join(alone)} holds a single {panel.cluster}: the standard error of its own effects "

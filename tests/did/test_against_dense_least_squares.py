@@ -163,8 +163,8 @@ def test_two_stage_is_a_second_regression_with_the_error_of_the_first(frame, pan
 @pytest.mark.parametrize("control", ["never_treated", "not_yet_treated"])
 def test_callaway_santanna_is_a_difference_of_mean_changes_of_units_seen_twice(frame, panel, cluster, control):
     result = apm.callaway_santanna(panel, control=control)
-    outcomes = frame.set_index(["unit", "year"])["y"].unstack()  # noqa: PD010
-    weights = frame.set_index(["unit", "year"])["w"].unstack()  # noqa: PD010
+    outcomes = frame.set_index(["unit", "year"])["y"].unstack()
+    weights = frame.set_index(["unit", "year"])["w"].unstack()
     cohorts, clusters = frame.groupby("unit")["cohort"].first(), frame.groupby("unit")[cluster].first()
     for row in result.table.itertuples():
         base = row.period - 1 if row.period < row.cohort else row.cohort - 1
