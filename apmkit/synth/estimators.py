@@ -51,7 +51,8 @@ def synthetic_control(
         One row per unit, one column per predictor. Donors are then chosen to be close in these, not in all outcomes
         before treatment; put outcomes among them.
     v : sequence of float, shape (n_predictors,), optional
-        Importance of each predictor. By default it is found: it minimises the mean squared gap over `v_periods`.
+        Importance of each predictor. By default it is found: it minimises the mean squared gap over `v_periods`. That
+        loss has many local minima: compare a few seeds.
     v_periods : (int, int), optional
         First and last period of that search; all periods before treatment by default.
     placebo : {"in_space", None}
