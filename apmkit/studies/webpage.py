@@ -48,7 +48,7 @@ _PAGE = """\
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; --line: #8884; --soft: #8881; }}
-body {{ max-width: 50rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.6 system-ui, sans-serif; }}
+body {{ max-width: 56rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.6 system-ui, sans-serif; }}
 pre {{ overflow-x: auto; padding: .6rem .8rem; margin: .5rem 0; background: var(--soft); font-size: .85rem; }}
 img, svg {{ max-width: 100%; height: auto; }}
 .output_png img {{ background: #fff; }}
