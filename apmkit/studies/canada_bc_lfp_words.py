@@ -203,7 +203,10 @@ def placebo_fit_sentence(estimate: Estimate) -> str:
     """How many placebos fit much worse than the treated unit, and so say little."""
     placebos = estimate.details["placebos"]
     poor = int((placebos["pre_rmspe"] > 2 * estimate.diagnostics["pre_rmspe"]).sum())
-    return f"{poor} of {len(placebos)} placebos miss their own province before by more than twice as much as {TREATED}."
+    return (
+        f"Before treatment {poor} of {len(placebos)} placebos miss their province by more than twice as much as the "
+        f"comparison misses {TREATED}."
+    )
 
 
 def placebo_sentence(starts: pd.DataFrame, measure: Measure) -> str:

@@ -181,7 +181,7 @@ def test_sentences_follow_the_numbers(frame, default):
     largest = estimate.details["donor_weights"]["weight"].max()
     assert f"carries {largest:.0%} of the weight" in weights_sentence(estimate)
     poor = (estimate.details["placebos"]["pre_rmspe"] > 2 * estimate.diagnostics["pre_rmspe"]).sum()
-    assert placebo_fit_sentence(estimate).startswith(f"{poor} of 8 placebos")
+    assert placebo_fit_sentence(estimate).startswith(f"Before treatment {poor} of 8 placebos")
     gaps = [found.table["estimate"].item() for found in default.estimates.values()]
     ranks = [found.diagnostics["rank"] for found in default.estimates.values()]
     assert range_sentence(default.estimates, measure) == (
