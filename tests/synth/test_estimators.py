@@ -145,6 +145,14 @@ def test_several_treated_units_are_averaged_and_placebo_sets_have_their_number()
     np.testing.assert_allclose(estimate.details["path"]["treated"], treated)
 
 
+def test_regularisation_grows_with_the_number_of_treated_observations():
+    frame = simulate(n_treated=2, n_post=4)
+    zeta = synthetic_did(panel_of(frame), placebo=None).diagnostics["zeta_omega"]
+    donors = frame[frame["start"].isna() & (frame["year"] < 2010)]
+    changes = donors.sort_values(["unit", "year"]).groupby("unit")["y"].diff().dropna()
+    assert zeta == pytest.approx((2 * 4) ** 0.25 * changes.std(), rel=1e-9)
+
+
 def test_random_placebo_sets_repeat_with_the_seed_and_differ_without():
     panel = panel_of(simulate(n_treated=3, n_donors=12))
     one, same, other = (synthetic_did(panel, draws=50, seed=seed) for seed in (1, 1, 2))
