@@ -209,11 +209,18 @@ class Estimate:
             return f"a {'fall' if value < 0 else 'rise'} of {amount(value)}"
 
         percent = f"{100 * self.level:.6g}%"
-        if not np.isfinite(row.ci_low):
-            floor = self.diagnostics.get("p_value_floor")
-            limit = "" if floor is None else f"; with these donors p cannot be below {floor:.3f}"
-            p = "" if not np.isfinite(row.p_value) else f" (permutation p = {row.p_value:.3f}{limit})"
-            return f"{name}: the estimate is {change(row.estimate)}{unit}{p}."
+        floor = self.diagnostics.get("p_value_floor")
+        if floor is not None or not np.isfinite(row.ci_low):
+            evidence = []
+            if np.isfinite(row.p_value):
+                evidence.append(f"permutation p = {row.p_value:.3f}; with these donors p cannot be below {floor:.3f}")
+            if np.isfinite(row.ci_low):
+                evidence.append(
+                    f"{percent} CI from placebos {rounded(row.ci_low, precision, digits)} to "
+                    f"{rounded(row.ci_high, precision, digits)}"
+                )
+            known = f" ({'; '.join(evidence)})" if evidence else ""
+            return f"{name}: the estimate is {change(row.estimate)}{unit}{known}."
         if row.ci_low > 0 or row.ci_high < 0:
             near, far = sorted((row.ci_low, row.ci_high), key=abs)
             verb = "fell" if row.estimate < 0 else "rose"
