@@ -18,6 +18,9 @@ _HOMES = {
     "two_stage": "apmkit.did",
     "synthetic_control": "apmkit.synth",
     "synthetic_did": "apmkit.synth",
+    "difference_in_differences": "apmkit.synth",
+    "in_time_placebo": "apmkit.synth",
+    "leave_one_donor_out": "apmkit.synth",
     "datasets": "apmkit.datasets",
     "load": "apmkit.datasets",
 }
