@@ -46,7 +46,7 @@ def mean_effect(n_by_cohort):
 
 NULL = {
     "twfe": apm.twfe,
-    "event_study": apm.event_study,
+    "event_study": lambda panel: apm.event_study(panel, bins=(-2, 0)),
     "sun_abraham": lambda panel: apm.sun_abraham(panel).aggregate("simple"),
     "never_treated": lambda panel: apm.callaway_santanna(panel).aggregate("simple"),
     "not_yet_treated": lambda panel: apm.callaway_santanna(panel, control="not_yet_treated").aggregate("simple"),
