@@ -213,7 +213,9 @@ class Estimate:
         if floor is not None or not np.isfinite(row.ci_low):
             evidence = []
             if np.isfinite(row.p_value):
-                evidence.append(f"permutation p = {row.p_value:.3f}; with these donors p cannot be below {floor:.3f}")
+                evidence.append(f"permutation p = {row.p_value:.3f}")
+            if floor is not None:
+                evidence.append(f"with these donors p cannot be below {floor:.3f}")
             if np.isfinite(row.ci_low):
                 evidence.append(
                     f"{percent} CI from placebos {rounded(row.ci_low, precision, digits)} to "
