@@ -13,6 +13,7 @@ from pathlib import Path
 
 import apmkit
 from apmkit.studies import pages
+from apmkit.studies.runs import _this_python as this_python
 
 _JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -111,6 +112,7 @@ def _execute(source: Path, target: Path, digest: str) -> str | None:
     """Run one notebook; return the failing cell's error in a sentence, or None."""
     import nbformat
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}")
@@ -118,14 +120,17 @@ def _execute(source: Path, target: Path, digest: str) -> str | None:
         notebook = papermill.execute_notebook(
             source,
             unfinished,
-            cwd=source.parent,
-            kernel_name="python3",
             progress_bar=False,
-            extra_arguments=["--IPKernelApp.log_level=ERROR"],
+            kernel_name="python3",
+            kernel_manager_class=this_python(),
+            cwd=source.parent,
         )
     except papermill.PapermillExecutionError as error:
         os.replace(unfinished, target)
         return f"{error.ename} in cell {error.exec_count}: {error.evalue}"
+    except DeadKernelError:
+        os.replace(unfinished, target)
+        return "its Python process died, perhaps for want of memory."
     notebook.metadata["apmkit"] = {"digest": digest}
     nbformat.write(notebook, unfinished)
     os.replace(unfinished, target)

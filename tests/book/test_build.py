@@ -47,6 +47,15 @@ def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_th
     assert sorted(path.name for path in targets.rglob("*") if path.is_file()) == ["bad.ipynb", "good.ipynb"]
 
 
+def test_a_notebook_whose_process_dies_is_named(folders):
+    sources, targets = folders
+    write_notebook(sources / "page.ipynb", "print('still here')", "import os; os._exit(1)")
+    with pytest.raises(book.BookError, match=r"page.ipynb failed: its Python process died"):
+        book.execute_notebooks(sources, targets)
+    assert outputs(targets / "page.ipynb")[0]["text"] == ["still here\n"]
+    assert list(book.stale_notebooks(sources, targets)) == [sources / "page.ipynb"]
+
+
 @pytest.mark.parametrize("changed", ["_library_digest", "_data_digest"])
 def test_a_changed_library_or_changed_data_make_a_notebook_stale(folders, monkeypatch, changed):
     sources, targets = folders
