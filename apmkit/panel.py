@@ -106,7 +106,10 @@ class Panel:
             if column is not None and data[column].isna().any():
                 raise PanelError(f"Column {column!r} {_first_row(data, data[column].isna())}: fill or drop such rows.")
         unit_codes, self.units = _codes(data[unit])
-        time_codes, periods = _codes(_whole_numbers(data, time))
+        times = _period_numbers(data, time)
+        if times.dtype == float:
+            _check_whole(times, np.isinf(times), time)
+        time_codes, periods = _codes(times)
         self.periods = np.asarray(periods, dtype=np.int64)
         if len(self.periods) < 2:
             raise PanelError(f"Column {time!r} holds one period, {self.periods[0]}: a panel needs at least two.")
@@ -159,15 +162,15 @@ class Panel:
             warn(f"No unit is treated by the last period, {self.periods[-1]}: only donors or controls here.")
 
     def _cohorts_from_column(self, data, column, unit_codes):
-        values = _whole_numbers(data, column, missing=True)
-        if np.any(values == 0) and self.periods[0] > 0:
+        values = np.fmin(_period_numbers(data, column, missing=True), np.inf)  # missing is never
+        cohorts = _constant(values, unit_codes, len(self.units), data, self.unit, column)
+        _check_whole(cohorts, np.isneginf(cohorts), column)
+        if np.any(cohorts == 0) and self.periods[0] > 0:
             raise PanelError(
                 f"Column {column!r} holds 0, before the first period {self.periods[0]}: mark never-treated units by a "
                 f"missing value, for instance data[{column!r}].replace(0, float('nan')), and units treated before the "
                 "panel begins by a negative number."
             )
-        values = np.where(np.isnan(values), np.inf, values)
-        cohorts = _constant(values, unit_codes, len(self.units), data, self.unit, column)
         return np.where(cohorts > self.periods[-1], np.inf, cohorts)
 
     def _cohorts_from_treatment(self, data, column, cell):
@@ -366,7 +369,7 @@ def _finite(data, column) -> np.ndarray:
     return values
 
 
-def _whole_numbers(data, column, *, missing: bool = False) -> np.ndarray:
+def _period_numbers(data, column, *, missing: bool = False) -> np.ndarray:
     series = data[column]
     if not pd.api.types.is_numeric_dtype(series) and not (missing and series.isna().all()):
         raise PanelError(
@@ -375,14 +378,13 @@ def _whole_numbers(data, column, *, missing: bool = False) -> np.ndarray:
         )
     if not missing and pd.api.types.is_integer_dtype(series):
         return series.to_numpy()
-    values = series.to_numpy(dtype=float, na_value=np.nan)
-    # An infinite cohort is never reached; an infinite period does not exist.
-    broken = np.isneginf(values) | (np.isfinite(values) & (values != np.floor(values)))
-    if not missing:
-        broken |= np.isposinf(values)
+    return series.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _check_whole(values, broken, column) -> None:
+    broken = broken | (np.isfinite(values) & (values != np.floor(values)))
     if broken.any():
         raise PanelError(f"Column {column!r} holds {values[broken][0]:g}: give whole numbers, for instance the year.")
-    return values
 
 
 def _codes(values) -> tuple[np.ndarray, pd.Index]:

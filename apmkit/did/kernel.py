@@ -66,7 +66,7 @@ class Groups:
         n = np.bincount(of_unit.ravel(), weights=weights, minlength=len(cohorts)).astype(float)
         return cls(panel, of_unit.ravel(), cohorts, n, profile)
 
-    @property
+    @cached_property
     def mass(self) -> np.ndarray:
         """Observations (or weight) of a group in each period, shape (n_groups, n_periods)."""
         return self.n[:, None] * self.profile
@@ -121,13 +121,14 @@ class Moments:
             if centre_units:
                 y -= np.nanmean(y, axis=1, keepdims=True)
             y[absent] = 0.0
-        weight = np.ones(len(y))
+        weight = None
         if panel.weights is not None and panel.weights.ndim == 1:
-            weight = panel.weights[order]
-            y *= weight[:, None]
-        rows, cluster = np.column_stack([y, weight]), panel.cluster_codes[order]
+            weight = panel.weights[order][:, None]
+            y *= weight
+        rows, cluster = np.column_stack([y, np.ones(len(y)) if weight is None else weight]), panel.cluster_codes[order]
         every_group = np.arange(len(groups.n) + 1)
-        squares = np.add.reduceat(rows * weight[:, None], np.searchsorted(group, every_group[:-1]), axis=0)
+        weighted = rows if weight is None else rows * weight
+        squares = np.add.reduceat(weighted, np.searchsorted(group, every_group[:-1]), axis=0)
         if panel.cluster != panel.unit:
             pair = group * len(panel.clusters) + cluster
             present, at = np.unique(pair, return_inverse=True)
@@ -267,8 +268,10 @@ class Sample:
         """Warn of treated cohorts and of clusters that hold one unit."""
         panel = self.panel
         cohorts, code = np.unique(panel.cohorts, return_inverse=True)
-        pairs = np.unique(code * len(panel.clusters) + panel.cluster_codes)
-        n_clusters = np.bincount(pairs // len(panel.clusters))
+        if panel.cluster != panel.unit:
+            pairs = np.unique(code * len(panel.clusters) + panel.cluster_codes)
+            code = pairs // len(panel.clusters)
+        n_clusters = np.bincount(code)
         alone = [f"{g:.0f}" for g in cohorts[(n_clusters == 1) & np.isfinite(cohorts)]]
         if alone:
             warn(
