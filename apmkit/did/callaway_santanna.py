@@ -94,38 +94,38 @@ def callaway_santanna(
             "No unit is never treated in this panel: use control='not_yet_treated', or add units that never start."
         )
 
-    terms, weights, centring, not_identified = [], [], [], []
-    for cohort in np.unique(cohorts[np.isfinite(cohorts)]):
-        treated = cohorts == cohort
-        last_before = int(np.searchsorted(periods, cohort)) - 1
-        for t in range(len(periods)):
-            base = t - 1 if base_period == "varying" and t <= last_before else last_before
-            if base < 0 or base == t:
-                continue
-            not_yet = (cohorts > periods[max(t, base)]) & ~treated
-            controls = np.isinf(cohorts) if control == "never_treated" else not_yet
-            compare = _pairs if by_pairs else _cross_sections
-            w, c = compare(groups, moments.total, treated, controls, t, base)
-            label = f"ATT({cohort:.0f}, {periods[t]})"
-            if w is None:
-                not_identified.append(label)
-                continue
-            terms.append((label, int(cohort), periods[t], periods[t] - int(cohort)))
-            weights.append(w)
-            centring.append(c)
-    if not terms or all(t[3] < 0 for t in terms):
+    chosen = [
+        (cohort, t, base)
+        for cohort in np.unique(cohorts[np.isfinite(cohorts)])
+        for t, base in _comparisons(int(np.searchsorted(periods, cohort)) - 1, len(periods), base_period)
+    ]
+    cohort, t, base = np.array(chosen, dtype=int).T
+    treated = cohorts == cohort[:, None]
+    controls = np.broadcast_to(np.isinf(cohorts), treated.shape)
+    if control == "not_yet_treated":
+        controls = (cohorts > periods[np.maximum(t, base)][:, None]) & ~treated
+    weights, centring, identified = _differences(groups, moments.total, treated, controls, t, base, by_pairs)
+    frame = pd.DataFrame(
+        {
+            "term": [f"ATT({g}, {period})" for g, period in zip(cohort, periods[t], strict=True)],
+            "cohort": cohort,
+            "period": periods[t],
+            "relative_time": periods[t] - cohort,
+        }
+    )
+    if not (identified & (frame["relative_time"] >= 0)).any():
         raise EstimationError(
             "No treated cohort can be compared after treatment: no unit is observed both before and after, "
             f"or none is left to compare with under control={control!r}."
         )
-    sample.note("effects that no comparison identifies", not_identified)
+    sample.note("effects that no comparison identifies", frame["term"][~identified].tolist())
+    frame = frame[identified].reset_index(drop=True)
     sample.warn_of_small_groups()
-    frame = pd.DataFrame(terms, columns=["term", "cohort", "period", "relative_time"])
     n_obs, n_clusters = sample.panel.n_obs, len(sample.panel.clusters)
-    factor = fixest_factor(n_clusters, n_obs, len(terms), len(periods)) if small_sample == "fixest" else 1.0
+    factor = fixest_factor(n_clusters, n_obs, len(frame), len(periods)) if small_sample == "fixest" else 1.0
     share_mass = groups.profile.sum(axis=1) / np.count_nonzero(groups.profile, axis=1)
     size = np.array([(groups.n * share_mass)[cohorts == g].sum() for g in frame["cohort"]])
-    combination = Combination(moments, np.array(weights), np.array(centring), factor, size, share_mass)
+    combination = Combination(moments, weights[identified], centring[identified], factor, size, share_mass)
     return finish(
         combination,
         frame,
@@ -139,30 +139,30 @@ def callaway_santanna(
     )
 
 
-def _pairs(groups, total, treated, controls, t, base):
-    """Mean change of the units observed in both periods; all units of a side are centred on their pooled change."""
-    both = (groups.profile[:, t] > 0) & (groups.profile[:, base] > 0)
-    mass = groups.mass[:, base]
-    w, c = np.zeros_like(groups.profile), np.zeros(len(groups.n))
+def _comparisons(last_before: int, n_periods: int, base_period: str) -> list[tuple[int, int]]:
+    """Positions of each period and the one it is compared with, for a cohort last untreated at `last_before`."""
+    if base_period == "universal":
+        return [(t, last_before) for t in range(n_periods) if t != last_before]
+    return [(t, min(t - 1, last_before)) for t in range(1, n_periods)]
+
+
+def _differences(groups, total, treated, controls, t, base, by_pairs):
+    """Mean of the treated less mean of the controls, at `t` less at `base`; masks have shape (terms, groups).
+
+    By pairs, the means are over units observed in both periods, with their weight in the base period. All units of a
+    side are centred on the mean of their side.
+    """
+    profile, mass, total = groups.profile.T, groups.mass.T, total.T
+    both = (profile[t] > 0) & (profile[base] > 0) if by_pairs else True
+    weights, centring = np.zeros((*treated.shape, len(profile))), np.zeros(treated.shape)
+    identified, term = np.ones(len(t), dtype=bool), np.arange(len(t))
     for side, sign in ((treated & both, 1.0), (controls & both, -1.0)):
-        if not side.any():
-            return None, None
-        per_unit = sign * groups.profile[side, base] / mass[side].sum()
-        w[side, t], w[side, base] = per_unit, -per_unit
-        pooled = (per_unit * (total[side, t] - total[side, base])).sum() * sign
-        c[side] = per_unit * pooled
-    return w, c
-
-
-def _cross_sections(groups, total, treated, controls, t, base):
-    """Difference of the means of all units observed in each period."""
-    w, c = np.zeros_like(groups.profile), np.zeros(len(groups.n))
-    for side, sign in ((treated, 1.0), (controls, -1.0)):
         for period, direction in ((t, sign), (base, -sign)):
-            mass = groups.mass[side, period]
-            if not mass.any():
-                return None, None
-            per_unit = direction * groups.profile[side, period] / mass.sum()
-            w[side, period] = per_unit
-            c[side] += per_unit * (groups.profile[side, period] * total[side, period]).sum() / mass.sum()
-    return w, c
+            weighed = base if by_pairs else period
+            size = (side * mass[weighed]).sum(axis=1, keepdims=True)
+            identified &= size[:, 0] > 0
+            per_unit = side * profile[weighed] / np.where(size > 0, size, 1.0)
+            mean = (per_unit * total[period]).sum(axis=1, keepdims=True)
+            weights[term, :, period] += direction * per_unit
+            centring += direction * per_unit * mean
+    return weights, centring, identified
