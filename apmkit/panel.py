@@ -397,8 +397,8 @@ def _codes(values) -> tuple[np.ndarray, pd.Index]:
             shifted = array - low
             present = np.zeros(high - low + 1, dtype=bool)
             present[shifted] = True
-            position = np.cumsum(present) - 1
-            return position[shifted], pd.Index(np.flatnonzero(present) + low)
+            labels = pd.Index(np.flatnonzero(present) + low)
+            return (shifted if present.all() else (np.cumsum(present) - 1)[shifted]), labels
     codes, labels = pd.factorize(values, sort=True)
     return codes, pd.Index(labels)
 

@@ -110,12 +110,12 @@ class Moments:
         panel = groups.panel
         order = np.argsort(groups.of_unit, kind="stable")
         group = groups.of_unit[order]
-        y = panel.outcomes[order]
+        y = panel.outcomes.take(order, axis=0)
         absent = None if panel.is_balanced else np.isnan(y)
         if absent is None:
             y -= y.mean(axis=0)
             if centre_units:
-                y -= y.mean(axis=1, keepdims=True)
+                y -= np.einsum("it->i", y)[:, None] / y.shape[1]
         else:
             y -= np.nanmean(y, axis=0)
             if centre_units:
