@@ -265,7 +265,7 @@ def book(open_, all_, jobs):
     from apmkit.studies.study import repository
 
     index = build_book(repository() or Path.cwd(), all=all_, jobs=jobs)
-    click.echo(f"The book is at {index}")
+    click.echo(f"The book is at {index}\nOpen {index.as_uri()}")
     if open_:
         import webbrowser
 

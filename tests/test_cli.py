@@ -234,7 +234,8 @@ def test_book_passes_its_options_on_and_opens_the_first_page(monkeypatch, tmp_pa
     monkeypatch.setattr("apmkit.studies.book.build_book", build_book)
     monkeypatch.setattr("webbrowser.open", opened.append)
     result = call("book", "--open", "--all", "--jobs", "3")
-    assert result.stdout == f"The book is at {tmp_path / 'index.html'}\n"
+    index = tmp_path / "index.html"
+    assert result.stdout == f"The book is at {index}\nOpen {index.as_uri()}\n"
     ((root, *options),) = built
     assert (root / "_config.yml").is_file()
     assert options == [True, 3]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apmkit
 from apmkit.studies import pages
-from apmkit.studies.runs import _this_python as this_python
+from apmkit.studies.execution import NotebookError, execute_notebook
 
 _JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -86,7 +86,7 @@ def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: 
         for done in as_completed(running):
             failure = done.result()
             if failure:
-                failures.append(f"{running[done].relative_to(sources)} failed: {failure}")
+                failures.append(f"{running[done].relative_to(sources)} {failure}.")
             bar.update()
     if failures:
         failures.append(f"The executed copies with their tracebacks are in {targets}.")
@@ -109,28 +109,16 @@ def stale_notebooks(sources: Path, targets: Path, *, all: bool = False) -> dict[
 
 
 def _execute(source: Path, target: Path, digest: str) -> str | None:
-    """Run one notebook; return the failing cell's error in a sentence, or None."""
+    """Run one notebook; return what failed and where, or None."""
     import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
 
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}")
     try:
-        notebook = papermill.execute_notebook(
-            source,
-            unfinished,
-            progress_bar=False,
-            kernel_name="python3",
-            kernel_manager_class=this_python(),
-            cwd=source.parent,
-        )
-    except papermill.PapermillExecutionError as error:
+        notebook = execute_notebook(source, unfinished, cwd=source.parent)
+    except NotebookError as error:
         os.replace(unfinished, target)
-        return f"{error.ename} in cell {error.exec_count}: {error.evalue}"
-    except DeadKernelError:
-        os.replace(unfinished, target)
-        return "its Python process died, perhaps for want of memory."
+        return str(error)
     notebook.metadata["apmkit"] = {"digest": digest}
     nbformat.write(notebook, unfinished)
     os.replace(unfinished, target)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apmkit.studies.execution import NotebookError, execute_notebook
 from apmkit.studies.study import MIME, Parameters, Study, StudyError
 
 if TYPE_CHECKING:
@@ -101,7 +102,10 @@ def run(study: Study, parameters: Parameters, *, out: Path | None = None, progre
         stem = study.name.rpartition("/")[2]
         notebook = folder / f"{stem}.ipynb"
         kept = f"the executed copy is {failed(final) / notebook.name}."
-        executed = execute(study, parameters, notebook, progress=progress, kept=kept)
+        try:
+            executed = execute_notebook(study.notebook, notebook, parameters.plain(), cwd=folder, progress=progress)
+        except NotebookError as error:
+            raise RunFailed(f"{study.name} {error}; {kept}") from error
         record = recorded(executed)
         if record is None:
             raise RunFailed(f"{study.name} recorded no result: end it with studies.record(result); {kept}")
@@ -117,53 +121,6 @@ def run(study: Study, parameters: Parameters, *, out: Path | None = None, progre
         (folder / f"{stem}.html").write_text(page, encoding="utf-8")
         write_json(folder / "result.json", stamped(record, final))
     return final
-
-
-def execute(study: Study, parameters: Parameters, target: Path, *, progress: bool, kept: str) -> NotebookNode:
-    """Run the notebook of a study with papermill on the Python that runs this."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    try:
-        return papermill.execute_notebook(
-            study.notebook,
-            target,
-            parameters.plain(),
-            progress_bar=progress,
-            kernel_name="python3",
-            kernel_manager_class=_this_python(),
-            cwd=target.parent,
-        )
-    except papermill.PapermillExecutionError as error:
-        value = str(error.evalue).strip().partition("\n")[0].rstrip(".")
-        raise RunFailed(
-            f"{study.name} failed in cell [{error.exec_count}] with {error.ename}: {value}; {kept}"
-        ) from None
-    except DeadKernelError as error:
-        where = _code_cells_started(target)
-        raise RunFailed(f"{study.name} died in cell [{where}], perhaps for want of memory; {kept}") from error
-
-
-def _code_cells_started(executed: Path) -> int:
-    import nbformat
-
-    cells = nbformat.read(executed, as_version=4).cells
-    return sum(cell.cell_type == "code" and cell.metadata.papermill.start_time is not None for cell in cells)
-
-
-def _this_python():
-    """A kernel manager that takes no kernel of that name installed elsewhere for the user or the machine."""
-    from ipykernel.kernelspec import get_kernel_dict, make_ipkernel_cmd
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-
-    class ThisPython(AsyncKernelManager):
-        # Quiet: errors of cells are in the notebook, and the kernel's own remarks would break into the progress bar.
-        kernel_spec = KernelSpec(
-            **{**get_kernel_dict(), "argv": make_ipkernel_cmd(extra_arguments=["--log-level=CRITICAL"])}
-        )
-
-    return ThisPython
 
 
 def recorded(notebook: NotebookNode) -> dict[str, Any] | None:
