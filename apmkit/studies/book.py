@@ -55,7 +55,7 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; it must be 1 or more.")
     ran = execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
-    pages.write(root / "book" / "generated")
+    pages.write(root / "book" / "generated", root / "book" / "notebooks")
     # Other pages show numbers of notebooks, and Sphinx does not know which.
     return render(root, all=all or bool(ran))
 

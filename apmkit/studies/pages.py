@@ -1,16 +1,39 @@
-"""The book's generated pages: the data page from the registry, the parameter page from the studies."""
+"""What the book generates: the data page from the registry, the parameter page and pictures from the studies."""
 
+import json
 import re
 from pathlib import Path
 
 
-def write(folder: Path) -> None:
-    """Write ``data.md`` and ``parameters.md`` into `folder`; a page that would not change is not touched."""
+def write(folder: Path, notebooks: Path) -> None:
+    """Write ``data.md``, ``parameters.md`` and the pictures into `folder`; what would not change is not touched.
+
+    Parameters
+    ----------
+    folder : path
+    notebooks : path
+        Executed notebooks; see `pictures`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("data.md", data_page()), ("parameters.md", parameters_page())):
+    for name, text in {"data.md": data_page(), "parameters.md": parameters_page(), **pictures(notebooks)}.items():
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")
+
+
+def pictures(notebooks: Path) -> dict[str, str]:
+    """SVG figures of cells tagged ``front-page``, by file name: ``canada-bc_lfp.svg``.
+
+    They let another page show a figure of a study; `glue` takes no SVG across pages.
+    """
+    found = {}
+    for path in sorted(notebooks.rglob("[!.]*.ipynb")):
+        name = "-".join(path.relative_to(notebooks).with_suffix("").parts)
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if "front-page" in cell["metadata"].get("tags", []):
+                figures = [o["data"]["image/svg+xml"] for o in cell["outputs"] if "image/svg+xml" in o.get("data", {})]
+                found[f"{name}.svg"] = "".join(figures[-1])
+    return found
 
 
 def data_page() -> str:

@@ -33,7 +33,7 @@ def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_th
     write_notebook(sources / "us" / "good.ipynb", "print(6 * 7)")
     write_notebook(sources / "bad.ipynb", "rate = 0", "1 / rate", "print('never')")
 
-    with pytest.raises(book.BookError, match=r"bad.ipynb failed in cell \[2\] with ZeroDivisionError: division by zero"):
+    with pytest.raises(book.BookError, match=r"bad.ipynb failed in cell \[2\] with ZeroDivisionError: division"):
         book.execute_notebooks(sources, targets, jobs=2)
     assert [output["text"] for output in outputs(targets / "us" / "good.ipynb")] == [["42\n"]]
     (failure,) = [output for output in outputs(targets / "bad.ipynb") if output["output_type"] == "error"]
@@ -50,7 +50,7 @@ def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_th
 def test_a_notebook_whose_process_dies_is_named(folders):
     sources, targets = folders
     write_notebook(sources / "page.ipynb", "print('still here')", "import os; os._exit(1)")
-    with pytest.raises(book.BookError, match=r"page.ipynb died in cell \[1\]"):
+    with pytest.raises(book.BookError, match=r"page.ipynb died in cell \[2\]"):
         book.execute_notebooks(sources, targets)
     assert outputs(targets / "page.ipynb")[0]["text"] == ["still here\n"]
     assert list(book.stale_notebooks(sources, targets)) == [sources / "page.ipynb"]

@@ -1,5 +1,6 @@
 """Generated pages say all that the registry and the studies say."""
 
+import json
 import re
 
 import pytest
@@ -50,8 +51,14 @@ def test_all_rows_of_a_table_have_as_many_cells_as_its_header():
 
 
 def test_an_unchanged_page_is_not_written_again(tmp_path):
-    pages.write(tmp_path)
-    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert sorted(before) == ["data.md", "parameters.md"]
-    pages.write(tmp_path)
-    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    notebooks, generated = tmp_path / "notebooks", tmp_path / "generated"
+    (notebooks / "us").mkdir(parents=True)
+    shown = {"metadata": {"tags": ["front-page"]}, "outputs": [{"data": {"image/svg+xml": ["<svg>", "</svg>"]}}]}
+    other = {"metadata": {}, "outputs": [{"data": {"image/svg+xml": "<svg/>"}}]}
+    (notebooks / "us" / "study.ipynb").write_text(json.dumps({"cells": [shown, other]}))
+    pages.write(generated, notebooks)
+    before = {path.name: path.stat().st_mtime_ns for path in generated.iterdir()}
+    assert sorted(before) == ["data.md", "parameters.md", "us-study.svg"]
+    assert (generated / "us-study.svg").read_text() == "<svg></svg>"
+    pages.write(generated, notebooks)
+    assert {path.name: path.stat().st_mtime_ns for path in generated.iterdir()} == before
