@@ -6,9 +6,9 @@
 
 Each measurement runs in a process of its own, one at a time, on the same unsorted data frame. Columns that another
 package needs (a treatment dummy, time since treatment, an index) are made before its clock starts; apmkit's time
-includes `Panel(...)`. Time is the best of three runs after a first one that is not counted; imports are not in it.
-Memory is the highest resident size over all four runs, less the resident size with data and package loaded. The table
-is printed only if the packages agree. Linux only: memory is read from /proc.
+includes `Panel(...)`. Time is the best of three runs, or of as many as three seconds hold, after a first one that is
+not counted; imports are not in it. Memory is the highest resident size over all runs, less the resident size with data
+and package loaded. The table is printed only if the packages agree. Linux only: memory is read from /proc.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def measure(design: str, package: str, units: int, periods: int) -> dict:
     before = resident("VmRSS")
     estimates, errors = run()
     seconds = []
-    for _ in range(3):
+    while len(seconds) < 3 or sum(seconds) < 3:
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
