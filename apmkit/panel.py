@@ -10,8 +10,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from apmkit.errors import ApmkitError
 
-class PanelError(ValueError):
+
+class PanelError(ApmkitError):
     """The data cannot serve as a panel; the message names the column, the value and the remedy."""
 
 

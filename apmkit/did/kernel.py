@@ -20,11 +20,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel, warn
 
 
-class EstimationError(ValueError):
+class EstimationError(ApmkitError):
     """The panel is sound, but this estimator cannot use it; the message says why and what to do."""
 
 
