@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from apmkit.estimate import Estimate
@@ -183,7 +184,7 @@ def weights_heatmap(estimate: Estimate, term: str | None = None, *, ax: Axes | N
 
 
 def synthetic_paths(estimate: Estimate, *, ax: Axes | None = None, label: str | None = None) -> Axes:
-    """The treated unit and its synthetic control over time.
+    """The treated unit and its synthetic control over time; lines break where a period is missing.
 
     Parameters
     ----------
@@ -202,19 +203,18 @@ def synthetic_paths(estimate: Estimate, *, ax: Axes | None = None, label: str | 
     path = _detail(estimate, "path")
     ax = _axes(ax)
     treated, blue, orange = _treated_name(estimate), PALETTE["blue"], PALETTE["orange"]
-    ax.plot(path["period"], path["treated"], color=blue, lw=2.2)
-    ax.plot(path["period"], path["synthetic"], color=orange, lw=2.0, ls="--")
-    ends = path[["treated", "synthetic"]].iloc[-1]
-    above = "treated" if ends["treated"] >= ends["synthetic"] else "synthetic"
+    lines = path.set_index("period")
+    broken_lines(ax, lines[["treated"]], color=blue, lw=2.2)
+    broken_lines(ax, lines[["synthetic"]], color=orange, lw=2.0, ls="--")
     shifted = ", shifted" if "time_weights" in estimate.details else ""
-    for column, text, colour in (("treated", treated, blue), ("synthetic", f"Synthetic {treated}{shifted}", orange)):
-        ax.annotate(text, (path["period"].iloc[-1], ends[column]), xytext=(6, 0), textcoords="offset points",
-                    color=colour, va="bottom" if column == above else "top", annotation_clip=False)  # fmt: skip
+    names = {treated: ("treated", blue), f"Synthetic {treated}{shifted}": ("synthetic", orange)}
+    name_ends(ax, lines.index[-1], {name: (lines[column].iloc[-1], colour) for name, (column, colour) in names.items()})
     return _over_time(ax, estimate, label or estimate.outcome)
 
 
 def placebo_gaps(estimate: Estimate, *, ax: Axes | None = None, label: str | None = None) -> Axes:
-    """The gap of the treated unit among the gaps that the same method finds for donors.
+    """The gap of the treated unit among the gaps that the same method finds for donors; lines break where a period is
+    missing. With one treated unit the donor of most weight and the donor of the largest gap after treatment are named.
 
     Parameters
     ----------
@@ -233,11 +233,18 @@ def placebo_gaps(estimate: Estimate, *, ax: Axes | None = None, label: str | Non
     gaps, path = _detail(estimate, "placebo_gaps"), _detail(estimate, "path")
     ax = _axes(ax)
     wide = gaps.pivot_table(index="period", columns="unit", values="gap")
-    ax.plot(wide.index, wide, color=PALETTE["light"], lw=0.9)
-    ax.plot(path["period"], path["gap"], color=PALETTE["blue"], lw=2.4)
+    broken_lines(ax, wide, color=PALETTE["light"], lw=0.9)
+    broken_lines(ax, path.set_index("period")[["gap"]], color=PALETTE["blue"], lw=2.4)
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
-    ax.annotate(_treated_name(estimate), (path["period"].iloc[-1], path["gap"].iloc[-1]), xytext=(6, 0), va="center",
-                textcoords="offset points", color=PALETTE["blue"], annotation_clip=False)  # fmt: skip
+    ends = {_treated_name(estimate): (path["gap"].iloc[-1], PALETTE["blue"])}
+    weights = estimate.details["donor_weights"]
+    if set(wide) <= set(weights["unit"]):
+        placebos = estimate.details["placebos"].set_index("unit")["estimate"]
+        named = [placebos.abs().idxmax()]
+        if weights["weight"].iloc[0] > weights["weight"].iloc[-1]:
+            named.append(weights["unit"].iloc[0])
+        ends |= {str(unit): (wide[unit].iloc[-1], PALETTE["grey"]) for unit in named}
+    name_ends(ax, wide.index[-1], ends)
     kind = "donors as placebos" if wide.shape[1] <= estimate.diagnostics["n_donors"] else "placebo sets of donors"
     ax.set_title(f"Grey: {wide.shape[1]} {kind}", color=PALETTE["grey"], fontsize="small")
     return _over_time(ax, estimate, f"Gap in {label or estimate.outcome}")
@@ -273,6 +280,40 @@ def donor_weights(estimate: Estimate, *, ax: Axes | None = None, most: int = 20)
     ax.set_ylabel(estimate.panel.unit)
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def broken_lines(ax: Axes, frame: pd.DataFrame, **style) -> None:
+    """A line for each column over the index, broken where a period is missing; a period alone is a dot."""
+    periods = frame.index.to_numpy()
+    steps = np.diff(periods)
+    frame = frame.reindex(np.union1d(periods, periods[:-1][steps > steps.min()] + steps.min()))
+    missing = np.pad(frame.isna().all(axis=1), 1, constant_values=True)
+    alone = missing[:-2] & missing[2:]
+    ax.plot(frame.index, frame, marker="o", ms=2 * style["lw"] + 1, markevery=list(np.flatnonzero(alone)), **style)
+
+
+def name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Write names at the right ends of lines, moved apart where they would overlap.
+
+    Parameters
+    ----------
+    ax : Axes
+        With its lines drawn.
+    x : float
+        Where the lines end.
+    ends : mapping of str to (float, str)
+        Height and colour by name.
+    """
+    names = sorted(ends, key=lambda name: ends[name][0])
+    apart = 0.055 * np.diff(ax.get_ylim()).item()
+    wanted = np.array([ends[name][0] for name in names])
+    steps = apart * np.arange(len(names))
+    placed = np.maximum.accumulate(wanted - steps)
+    # Halfway between pushing up from below and pushing down from above.
+    placed = (placed + np.minimum.accumulate((wanted - steps)[::-1])[::-1]) / 2 + steps
+    for name, height in zip(names, placed, strict=True):
+        ax.annotate(name, (x, height), xytext=(8, 0), textcoords="offset points", va="center",
+                    color=ends[name][1], annotation_clip=False)  # fmt: skip
 
 
 def _detail(estimate: Estimate, name: str):
