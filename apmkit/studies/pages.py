@@ -4,6 +4,15 @@ import json
 import re
 from pathlib import Path
 
+_HOW_YEARS_WERE_JOINED = {
+    "mssp": "The {n_files} files of {first} to {last} have different layouts. A column is found by the name that the "
+    "publisher uses now ({n_published} of the {n_columns} columns of the codebook; the others are computed), and "
+    "names of other years are mapped to it; the file of 2013 is read by position. `%`, `$` and `,` are taken off, `*` "
+    "becomes missing, and rates printed as percents in some years and as fractions in others all become fractions. "
+    "Identifiers used before 2018 are replaced by the lasting ones of the CMS crosswalk, so that an ACO can be "
+    "followed through all years.",
+}
+
 
 def write(folder: Path, notebooks: Path) -> None:
     """Write ``data.md``, ``parameters.md`` and the pictures into `folder`; what would not change is not touched.
@@ -38,11 +47,18 @@ def pictures(notebooks: Path) -> dict[str, str]:
 
 def data_page() -> str:
     """Return the data page: provenance, licence, known problems and codebook of every data set."""
-    from apmkit import datasets
+    from apmkit import datasets, studies
 
-    records = [datasets.describe(name) for name in datasets.names()]
+    used_by = {}
+    for study in studies.names():
+        for name in studies.get(study).data:
+            used_by.setdefault(name, []).append(f"[{plain(study)}](../notebooks/{study}.ipynb)")
+    in_no_study = [name for name in datasets.names() if name not in used_by]
+    records = [datasets.describe(name) for name in [*used_by, *in_no_study]]
+    uses = {record.name: ", ".join(used_by.get(record.name, ["no study yet"])) for record in records}
     overview = [
-        (f"[{record.name}](#{_anchor('data', record.name)})", plain(record.title), _years(record)) for record in records
+        (f"[{record.name}](#{_anchor('data', record.name)})", plain(record.title), _years(record), uses[record.name])
+        for record in records
     ]
     return "\n\n".join(
         [
@@ -50,18 +66,19 @@ def data_page() -> str:
             "Every data set is a copy of a published table, with its source, licence and checksum. "
             "`apmkit.load(name)` gives a tidy frame; `apmkit datasets check` compares the files with the checksums "
             "below. A file that the publisher releases later can be added: see [](../rerun.md).",
-            _table(("Name", "What it is", "Years"), overview),
-            *map(_data_section, records),
+            _table(("Name", "What it is", "Years", "Used by"), overview),
+            *(_data_section(record, uses[record.name]) for record in records),
             "",
         ]
     )
 
 
-def _data_section(record) -> str:
+def _data_section(record, used_by: str) -> str:
     facts = [
         ("Load", f"`apmkit.load({record.name!r})`"),
         ("One row is", plain(record.unit_of_observation)),
         ("Years", _years(record)),
+        ("Used by", used_by),
         ("Publisher", plain(record.publisher)),
         ("Source", f"[{plain(record.citation)}]({record.source_url})"),
         ("Licence", f"[{plain(record.licence)}]({record.licence_url})"),
@@ -69,17 +86,35 @@ def _data_section(record) -> str:
     ]
     if record.how_to_get:
         facts.append(("Your own copy", plain(record.how_to_get)))
-    codebook = [(f"`{entry.column}`", plain(entry.unit), plain(entry.meaning)) for entry in record.codebook]
+    codebook = [
+        (f"`{entry.column}`", plain(entry.unit), plain(entry.meaning), plain(entry.source or ""), entry.years or "all")
+        for entry in record.codebook
+    ]
     files = [(f"`{file.name}`", f"{file.rows:,}", f"`{file.sha256}`", plain(file.copy_used)) for file in record.files]
     return "\n\n".join(
         [
             f"({_anchor('data', record.name)})=\n## {plain(record.title)}",
             _table(("Fact", "Value"), facts),
+            *_how_years_were_joined(record),
             "Known problems:\n\n" + "\n".join(f"* {plain(problem)}" for problem in record.known_problems),
-            _dropdown("Codebook", _table(("Column", "Unit", "Meaning"), codebook)),
+            _dropdown("Codebook", _table(("Column", "Unit", "Meaning", "Published as", "Years"), codebook)),
             _dropdown("Files", _table(("File", "Rows", "SHA-256 of the published file", "Copy used"), files)),
         ]
     )
+
+
+def _how_years_were_joined(record) -> list[str]:
+    if record.name not in _HOW_YEARS_WERE_JOINED:
+        return []
+    years = [file.year for file in record.files if file.year]
+    text = _HOW_YEARS_WERE_JOINED[record.name].format(
+        n_files=len(years),
+        first=min(years),
+        last=max(years),
+        n_published=sum(entry.source is not None for entry in record.codebook),
+        n_columns=len(record.codebook),
+    )
+    return [text]
 
 
 def parameters_page() -> str:
@@ -88,12 +123,13 @@ def parameters_page() -> str:
 
     sections = []
     for name in studies.names():
+        study = studies.get(name)
         rows = [
-            (f"`{row.name}`", plain(row.meaning), f"`{row.default}`" if row.default else "none", plain(row.allowed))
-            for row in studies.parameter_table(name).itertuples(index=False)
+            (f"`{row.name}`", plain(row.meaning), f"`{row.default}`", plain(row.allowed))
+            for row in study.parameter_table().itertuples(index=False)
         ]
         sections.append(
-            f"({_anchor('parameters', name)})=\n## {plain(studies.get(name).title)}\n\n"
+            f"({_anchor('parameters', name)})=\n## {plain(study.title)}\n\n"
             f"[The page of `{name}`](../notebooks/{name}.ipynb) uses the defaults.\n\n"
             + _table(("Parameter", "Meaning", "Default", "Allowed"), rows)
         )

@@ -35,12 +35,33 @@ def test_the_data_page_has_every_data_set_with_source_licence_checksums_and_code
         assert [text for text in expected if text not in section] == []
 
 
+def test_the_data_page_puts_what_studies_use_first_and_says_which_study():
+    page = pages.data_page()
+    sections = re.findall(r"^\(data-([a-z-]+)\)=$", page, flags=re.MULTILINE)
+    overview = re.findall(r"^\| \[(\w+)\]\(#data-[a-z-]+\) \|.*\| (.*) \|$", page, flags=re.MULTILINE)
+    assert [name.replace("_", "-") for name, _ in overview] == sections
+    assert sorted(name for name, _ in overview) == datasets.names()
+    users = {name: {study for study in studies.names() if name in studies.get(study).data} for name in datasets.names()}
+    for name, used_by in overview:
+        assert set(re.findall(r"\(\.\./notebooks/(.*?)\.ipynb\)", used_by)) == users[name], name
+        assert users[name] or used_by == "no study yet", name
+    in_use = [bool(users[name]) for name, _ in overview]
+    assert in_use == sorted(in_use, reverse=True)
+
+
+def test_the_data_page_says_how_yearly_files_were_joined():
+    page = pages.data_page()
+    record = datasets.describe("mssp")
+    years = [file.year for file in record.files if file.year]
+    assert f"The {len(years)} files of {min(years)} to {max(years)} have different layouts." in page
+    assert f"of the {len(record.codebook)} columns of the codebook" in page
+
+
 def test_the_parameter_page_has_every_parameter_of_every_study_with_its_default():
     page = pages.parameters_page()
     for name in studies.names():
-        for row in studies.parameter_table(name).itertuples():
-            default = f"`{re.escape(row.default)}`" if row.default else "none"
-            line = rf"^\| `{row.name}` \| .+ \| {default} \| .+ \|$"
+        for row in studies.get(name).parameter_table().itertuples():
+            line = rf"^\| `{row.name}` \| .+ \| `{re.escape(row.default)}` \| .+ \|$"
             assert re.search(line, page, flags=re.MULTILINE), row.name
 
 
