@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 
 import apmkit as apm
 from apmkit.datasets.states import PROVINCES
+from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
-from apmkit.panel import DesignWarning
 from apmkit.studies import Parameters, Result, Study, StudyError
 from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, Measure, finding, fit_sentence
 from apmkit.synth import difference_in_differences, in_time_placebo, synthetic_control, synthetic_did
@@ -27,7 +27,6 @@ BUDGET, BUDGET_YEARS = 1.1e9, 3
 _NAMES = {code: name for name, code in PROVINCES.items()}
 _DONORS = ("AB", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
 _FEWEST_BEFORE = 3
-
 
 METHODS = {
     "synthetic_control": synthetic_control,
@@ -47,13 +46,13 @@ METHOD_WORDS = {
 class BcLfpParameters(Parameters):
     """Parameters of the study; see ``apmkit studies canada/bc_lfp``."""
 
-    outcome: Literal["payments_per_capita", "family_physicians_per_100k", "unmet_need"] = Field(
+    outcome: Literal[tuple(MEASURES)] = Field(
         "payments_per_capita", description="What may have changed; unmet_need is described and not tested."
     )
-    estimator: Literal[
-        "synthetic_control", "synthetic_control_intercept", "synthetic_did", "difference_in_differences"
-    ] = Field("synthetic_control", description="How British Columbia is compared with the donor provinces.")
-    leave_out: tuple[Literal["AB", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK"], ...] = Field(
+    estimator: Literal[tuple(METHODS)] = Field(
+        "synthetic_control", description="How British Columbia is compared with the donor provinces."
+    )
+    leave_out: tuple[Literal[_DONORS], ...] = Field(
         ("ON",), description="Provinces that are no donors; Ontario's payments of 2023-24 are under-counted."
     )
     first_year: int = Field(
@@ -186,13 +185,14 @@ def _varied(parameters: BcLfpParameters, **change) -> BcLfpParameters | None:
         return None
 
 
-def other_outcomes(frame: pd.DataFrame, parameters: BcLfpParameters) -> dict[str, Estimate]:
-    """The same comparison for the outcomes not chosen whose data reach far enough back for the treatment year."""
+def other_outcomes(frame: pd.DataFrame, parameters: BcLfpParameters) -> dict[str, dict[str, Estimate]]:
+    """The outcomes not chosen whose data reach far enough back for the treatment year, by each method."""
     found = {}
     for outcome in MEASURES:
         varied = _varied(parameters, outcome=outcome, partly_treated="leave_out")
         if varied is not None and outcome != parameters.outcome:
-            found[outcome] = effect(province_panel(frame, varied), varied)
+            panel = province_panel(frame, varied)
+            found[outcome] = {name: effect(panel, varied, name) for name in METHODS}
     return found
 
 

@@ -1,4 +1,4 @@
-"""Outcomes of the study of British Columbia's payment model, and how what is found about them is said and shown."""
+"""Outcomes of the study of British Columbia's payment model, and how what is found about them is said."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Measure:
     words: str
     axis: str
     unit: str
-    amount: str
+    figure: str
+    per: str
     first_year: int
     last_untouched: int
     fiscal: bool = False
@@ -28,7 +29,16 @@ class Measure:
 
     def write(self, value: float) -> str:
         """An amount without its sign."""
-        return self.amount.format(abs(value))
+        return f"{self.figure.format(abs(value))} {self.per}"
+
+    def span(self, values) -> str:
+        """The lowest and the highest of several amounts, with their signs; one amount if they read alike."""
+        ends = [self._signed(value) for value in (min(values), max(values))]
+        return f"{' to '.join(dict.fromkeys(ends))} {self.per}"
+
+    def _signed(self, value: float) -> str:
+        figure, zero = self.figure.format(abs(value)), self.figure.format(0)
+        return f"minus {figure}" if value < 0 and figure != zero else figure
 
     def year(self, year: int) -> str:
         """A year as the source names it."""
@@ -44,7 +54,8 @@ MEASURES = {
         words="clinical payments to physicians",
         axis="Clinical payments (CAD per person)",
         unit="CAD per person",
-        amount="CAD {:,.0f} a person",
+        figure="CAD {:,.0f}",
+        per="a person",
         first_year=1999,
         last_untouched=2021,
         fiscal=True,
@@ -54,7 +65,8 @@ MEASURES = {
         words="family physicians",
         axis="Family physicians per 100,000 people",
         unit="per 100,000 people",
-        amount="{:.1f} per 100,000 people",
+        figure="{:.1f}",
+        per="per 100,000 people",
         first_year=2015,
         last_untouched=2022,
     ),
@@ -62,7 +74,8 @@ MEASURES = {
         words="reports of unmet health care need",
         axis="Unmet health care need (% of people)",
         unit="percentage points",
-        amount="{:.1f} percentage points",
+        figure="{:.1f}",
+        per="percentage points",
         first_year=2018,
         last_untouched=2022,
         tested=False,
@@ -91,60 +104,24 @@ def smallest_first(estimate: Estimate) -> float:
     return float(placebos["estimate"].abs().max())
 
 
-def gap_table(estimates: Mapping[str, Estimate], measure: Measure, what: str = "Choice") -> pd.DataFrame:
-    """Estimates side by side, with the column names a reader sees.
-
-    Parameters
-    ----------
-    estimates : mapping of str to Estimate
-    measure : Measure
-    what : str
-        Name of the first column, which holds the names of the estimates.
-
-    Returns
-    -------
-    DataFrame
-        One row per estimate: its name, the mean gap after treatment, the root mean squared gap before, the size of the
-        comparison and, where tested, rank and p.
-    """
-    rows = []
-    for name, estimate in estimates.items():
-        found = estimate.diagnostics
-        row = {
-            what: name,
-            f"Gap after ({measure.unit})": estimate.table["estimate"].iloc[0],
-            "Typical gap before": found["pre_rmspe"],
-            "Donors": found["n_donors"],
-            "Years before": found["n_pre_periods"],
-            "Years after": found["n_post_periods"],
-        }
-        if "rank" in found:
-            row |= {
-                "Rank": f"{found['rank']} of {found['n_placebos'] + 1}",
-                "p": estimate.table["p_value"].iloc[0],
-                "Lowest possible p": found["p_value_floor"],
-            }
-        rows.append(row)
-    return pd.DataFrame(rows)
+def _gaps(estimates) -> list[float]:
+    return [estimate.table["estimate"].iloc[0] for estimate in estimates]
 
 
-def placebo_dots(estimates: Mapping[str, Estimate], measure: Measure):
-    """Figure: the gap of British Columbia by each method, among the gaps of donors treated as placebos."""
-    import matplotlib.pyplot as plt
+def _years_after(estimate: Estimate) -> list[int]:
+    return estimate.details["path"]["period"].iloc[estimate.diagnostics["n_pre_periods"] :].to_list()
 
-    from apmkit.plots import PALETTE
 
-    ax = plt.subplots(figsize=(7.2, 0.9 + 0.5 * len(estimates)), layout="constrained")[1]
-    for row, estimate in enumerate(estimates.values()):
-        if "placebos" in estimate.details:
-            gaps = estimate.details["placebos"]["estimate"]
-            ax.plot(gaps, [row] * len(gaps), "o", color=PALETTE["light"], ms=6)
-        ax.plot(estimate.table["estimate"].iloc[:1], [row], "D", color=PALETTE["blue"], ms=8)
-    ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(range(len(estimates)), list(estimates))
-    ax.set_ylim(len(estimates) - 0.5, -0.5)
-    ax.set_xlabel(f"Gap after ({measure.unit})")
-    return ax
+def by_other_methods(methods: Mapping[str, Estimate], chosen: str, measure: Measure) -> str:
+    """The range of gaps, and of ranks where tested, of the methods that are not the chosen one."""
+    others = [estimate for name, estimate in methods.items() if name != chosen]
+    ranks = [estimate.diagnostics["rank"] for estimate in others if measure.tested]
+    return measure.span(_gaps(others)) + (f", rank {min(ranks)} to {max(ranks)}" if ranks else "")
+
+
+def equal_weights(estimate: Estimate) -> bool:
+    """Whether no donor counts more than another."""
+    return bool(np.ptp(estimate.details["donor_weights"]["weight"]) < 1e-9)
 
 
 def _clause(estimate: Estimate, measure: Measure, where: str = "") -> str:
@@ -162,7 +139,7 @@ def _rank(estimate: Estimate) -> str:
 
 def finding(estimate: Estimate, measure: Measure, *, pretended: bool = False) -> str:
     """The gap after treatment in plain words, with its rank among placebos."""
-    after = estimate.details["path"]["period"].iloc[estimate.diagnostics["n_pre_periods"] :].to_list()
+    after = _years_after(estimate)
     when = f"n {measure.years(after)}{', on average,' if len(after) > 1 else ''}"
     return (
         (f"Pretending that the model began in {measure.year(after[0])}: i" if pretended else "I")
@@ -171,11 +148,15 @@ def finding(estimate: Estimate, measure: Measure, *, pretended: bool = False) ->
     )
 
 
-def other_findings(found: Mapping[str, Estimate]) -> str:
-    """Estimates by outcome in one sentence, to stand after the finding for another outcome."""
+def other_findings(found: Mapping[str, Mapping[str, Estimate]], chosen: str) -> str:
+    """Estimates by outcome and method in one sentence, to stand after the finding for another outcome."""
     if not found:
         return "The other outcomes have too few years before this start to compare."
-    clauses = [f"{_clause(found[name], MEASURES[name])} it ({_rank(found[name])})" for name in found]
+    clauses = []
+    for outcome, methods in found.items():
+        measure = MEASURES[outcome]
+        others = f"; other methods: {by_other_methods(methods, chosen, measure)}" if measure.tested else ""
+        clauses.append(f"{_clause(methods[chosen], measure)} it ({_rank(methods[chosen])}{others})")
     return f"By the same comparison {', and '.join(clauses)}."
 
 
@@ -192,10 +173,53 @@ def fit_sentence(estimate: Estimate, measure: Measure) -> str:
 def weights_sentence(estimate: Estimate) -> str:
     """Which donors the comparison leans on."""
     weights = estimate.details["donor_weights"]
+    if equal_weights(estimate):
+        return f"All {len(weights)} donors carry the same weight."
     largest = weights.iloc[0]
     return (
-        f"{largest['unit']} carries {largest['weight']:.0%} of the weight; the comparison is worth "
-        f"{estimate.diagnostics['effective_donors']:.1f} donors of equal weight."
+        f"{largest['unit']} carries {largest['weight']:.0%} of the weight; the comparison is as narrow as if it used "
+        f"{estimate.diagnostics['effective_donors']:.1f} donors equally."
+    )
+
+
+def donor_sentence(estimate: Estimate, without: pd.DataFrame, measure: Measure) -> str:
+    """What the donor of most weight does to the gap.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    without : DataFrame
+        From `leave_one_donor_out`.
+    """
+    if equal_weights(estimate):
+        return f"Without one of the donors the gap is {measure.span(without['estimate'])}."
+    unit, weight = estimate.details["donor_weights"].iloc[0]
+    rest = measure.span(without.loc[without["unit"] == unit, "estimate"])
+    if "placebos" not in estimate.details:
+        return f"Without {unit} the gap is {rest}."
+    own = estimate.details["placebos"].set_index("unit").loc[unit, "estimate"]
+    return (
+        f"{unit} was itself {measure.write(own)} {'below' if own < 0 else 'above'} its own comparison in "
+        f"{measure.years(_years_after(estimate))}. Weighted by {weight:.0%}, that moves the gap of {TREATED} "
+        f"{'up' if own < 0 else 'down'} by {measure.write(own * weight)}. Without {unit} the gap is {rest}."
+    )
+
+
+def size_sentence(estimate: Estimate, measure: Measure) -> str:
+    """Where the gap would rank by its size alone, for an estimate that is ranked by a ratio; else nothing."""
+    if "ratio" not in estimate.diagnostics["p_value"]:
+        return ""
+    placebos, gap = estimate.details["placebos"].set_index("unit"), abs(_gaps([estimate])[0])
+    sizes = placebos["estimate"].abs()
+    if gap >= sizes.max():
+        return "By size alone the gap is the largest too."
+    unit = sizes.idxmax()
+    closer = estimate.diagnostics["pre_rmspe"] < placebos.loc[unit, "pre_rmspe"]
+    why = ": its comparison followed it more closely before" if closer else ""
+    ratio = f" By the ratio it ranks first{why}." if estimate.diagnostics["rank"] == 1 else ""
+    return (
+        f"By size alone the placebo of {unit} has the largest gap, {measure.write(sizes[unit])}, and {TREATED} ranks "
+        f"{1 + (sizes > gap).sum()} of {len(sizes) + 1}.{ratio}"
     )
 
 
@@ -204,8 +228,8 @@ def placebo_fit_sentence(estimate: Estimate) -> str:
     placebos = estimate.details["placebos"]
     poor = int((placebos["pre_rmspe"] > 2 * estimate.diagnostics["pre_rmspe"]).sum())
     return (
-        f"Before treatment {poor} of {len(placebos)} placebos miss their province by more than twice as much as the "
-        f"comparison misses {TREATED}."
+        f"Before treatment {poor or 'none'} of {len(placebos)} placebos {'misses its' if poor == 1 else 'miss their'} "
+        f"province by more than twice as much as the comparison misses {TREATED}."
     )
 
 
@@ -213,34 +237,42 @@ def placebo_sentence(starts: pd.DataFrame, measure: Measure) -> str:
     """What pretended starts show; `starts` comes from `placebo_starts`."""
     if starts.empty:
         return "There are too few years before treatment to pretend an earlier start."
-    extremes = starts["estimate"].agg(["min", "max"])
-    low, high = (f"{'minus ' if value < 0 else ''}{measure.write(value)}" for value in extremes)
-    years = measure.years(starts["start"].to_list())
-    found = f"a gap of {low}" if len(starts) == 1 else f"gaps from {low} to {high}"
-    first = "" if starts["rank"].isna().all() else f"; {int((starts['rank'] == 1).sum())} of {len(starts)} rank first"
-    return f"Told that the model began in {years}, the same method finds {found}{first}. Nothing had begun then."
+    years, gaps = starts["start"].to_list(), measure.span(starts["estimate"])
+    first = int((starts["rank"] == 1).sum())
+    doubt = ", so a first rank alone proves little" if first else ""
+    if len(starts) == 1:
+        told, found = "that the model began in", "a gap of"
+        ranked = f"it {'ranks' if first else 'does not rank'} first"
+    else:
+        told, found = "one by one that the model began in each year from", "gaps of"
+        ranked = f"{first or 'none'} of {len(starts)} {'ranks' if first == 1 else 'rank'} first"
+    tested = "" if starts["rank"].isna().all() else f"; {ranked}{doubt}"
+    return f"Told {told} {measure.years(years)}, when nothing had begun, the same method finds {found} {gaps}{tested}."
 
 
 def range_sentence(found: Mapping[str, Estimate], measure: Measure) -> str:
     """How far the gap moves with choices that could as well have been made."""
     gaps = {name: estimate.table["estimate"].iloc[0] for name, estimate in found.items()}
     low, high = min(gaps, key=gaps.get), max(gaps, key=gaps.get)
-    ends = [f"{'minus ' if gaps[name] < 0 else ''}{measure.write(gaps[name])} ({name})" for name in (low, high)]
     ranks = [estimate.diagnostics["rank"] for estimate in found.values() if "rank" in estimate.diagnostics]
-    first = f" It ranks first in {sum(rank == 1 for rank in ranks)} of them." if ranks else ""
-    return f"Over these {len(found)} choices the gap runs from {ends[0]} to {ends[1]}.{first}"
+    first = f"; it ranks first in {ranks.count(1) or 'none'} of them" if ranks else ""
+    return (
+        f"Over {len(found)} choices of method, donors and years the gap runs from {measure.span([gaps[low]])} ({low}) "
+        f"to {measure.span([gaps[high]])} ({high}){first}."
+    )
 
 
 def detectable_sentence(estimate: Estimate, measure: Measure) -> str:
     """Which gap would have ranked first, and what it is worth."""
-    if "placebos" not in estimate.details:
-        return "This outcome is not tested, so no gap could have ranked first."
     last = estimate.details["path"].iloc[estimate.diagnostics["n_pre_periods"] - 1]
-    gap = smallest_first(estimate)
-    return (
-        f"A steady gap larger than {measure.write(gap)} ({gap / last['treated']:.0%} of the level of {TREATED} in "
-        f"{measure.year(int(last['period']))}) would have ranked first."
-    )
+    gap, level = smallest_first(estimate), f"level of {TREATED} in {measure.year(int(last['period']))}"
+    if gap > last["treated"]:
+        return (
+            f"To rank first a gap would have to exceed the whole {level}: before treatment a placebo was followed "
+            "almost exactly."
+        )
+    share = gap / last["treated"]
+    return f"A steady gap larger than {measure.write(gap)} ({share:.0%} of the {level}) would have ranked first."
 
 
 def access_sentence(frame: pd.DataFrame) -> str:
@@ -261,3 +293,63 @@ def access_sentence(frame: pd.DataFrame) -> str:
         f"{others.loc[last].median():.1f}% in the median of the other provinces; in {better} of these "
         f"{others.shape[1]} it fell by more or rose by less."
     )
+
+
+def supply_sentence(frame: pd.DataFrame, estimate: Estimate | None) -> str:
+    """How the number of family physicians, the population and the rate moved in British Columbia.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `province_years`.
+    estimate : Estimate, optional
+        For the rate of family physicians; its path gives the comparison.
+    """
+    heads = frame[(frame["province"] == TREATED) & frame["family_physicians"].notna()].set_index("year")
+    before, last = MEASURES["family_physicians_per_100k"].last_untouched, heads.index.max()
+    counts = heads[["family_physicians", "population"]]
+    grown = counts.loc[last] / counts.loc[before]
+    text = (
+        f"From {before} to {last} the number of family physicians in {TREATED} changed by "
+        f"{grown['family_physicians'] - 1:+.1%} and the population by {grown['population'] - 1:+.1%}."
+    )
+    if estimate is None:
+        return text
+    path = estimate.details["path"]
+    start, end = path.iloc[estimate.diagnostics["n_pre_periods"] - 1], path.iloc[-1]
+    moved = end["synthetic"] - start["synthetic"]
+    return (
+        f"{text} The rate per 100,000 went from {start['treated']:.1f} in {start['period']:.0f} to "
+        f"{end['treated']:.1f} in {end['period']:.0f}; that of the comparison changed by {moved:+.1f}."
+    )
+
+
+def full_years_sentence(frame: pd.DataFrame) -> str:
+    """Which full fiscal years of payments there are after the model began."""
+    measure = MEASURES["payments_per_capita"]
+    known = frame.loc[(frame["province"] == TREATED) & frame["payments_per_capita"].notna(), "year"]
+    full = sorted(known[known > measure.last_untouched + 1])
+    count = "One full year" if len(full) == 1 else f"{len(full)} full years"
+    return f"{count} of payments after the start: {measure.years(full)}."
+
+
+def policy_sentence(estimate: Estimate, measure: Measure, budget: float, asked: bool) -> str:
+    """The gap set against what the province budgeted.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    measure : Measure
+    budget : float
+        CAD a person and year.
+    asked : bool
+        Whether the estimate is of payments since the model began.
+    """
+    budgeted = f"he province budgeted about CAD {budget:.0f} a person and year for the model and related incentives"
+    if not asked:
+        return f"This run does not ask about payments since the model began. For scale, t{budgeted}."
+    (gap,) = _gaps([estimate])
+    stated = f"The gap is {measure.span([gap])}"
+    if gap <= 0:
+        return f"{stated}: no rise above the comparison is seen. For scale, t{budgeted}."
+    return f"{stated}. T{budgeted}, so the gap is {gap / budget:.1f} times that."

@@ -2,27 +2,38 @@
 
 import json
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 import apmkit as apm
-from apmkit import studies
+from apmkit import plots, studies
+from apmkit.errors import DesignWarning
 from apmkit.studies import StudyError
 from apmkit.studies import canada_bc_lfp as lfp
+from apmkit.studies.canada_bc_lfp_figures import gap_table, outcome_table, placebo_dots, province_lines, table
 from apmkit.studies.canada_bc_lfp_words import (
     MEASURES,
     access_sentence,
     detectable_sentence,
+    donor_sentence,
     finding,
-    gap_table,
+    full_years_sentence,
     other_findings,
     placebo_fit_sentence,
     placebo_sentence,
+    policy_sentence,
     range_sentence,
+    size_sentence,
     smallest_first,
+    supply_sentence,
     weights_sentence,
 )
+from apmkit.synth import leave_one_donor_out
+
+mpl.use("Agg")
 
 STUDY = studies.get("canada/bc_lfp")
 
@@ -35,6 +46,12 @@ def frame():
 @pytest.fixture(scope="module")
 def default():
     return STUDY.run()
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
 
 
 def panel(frame, **values):
@@ -131,6 +148,15 @@ def test_a_gap_just_above_the_smallest_that_ranks_first_does_and_one_just_below_
         assert (lfp.effect(again, parameters).diagnostics["rank"] == 1) is first
 
 
+def test_a_placebo_that_was_followed_exactly_leaves_no_gap_that_could_rank_first():
+    parameters = STUDY.parameters(outcome="family_physicians_per_100k", treatment_year=2018)
+    estimate = STUDY.run(parameters).estimates["synthetic_control"]
+    assert estimate.details["placebos"]["pre_rmspe"].min() < 1e-4
+    assert "would have to exceed the whole level of British Columbia in 2017" in detectable_sentence(
+        estimate, parameters.measure
+    )
+
+
 def test_pretended_starts_leave_three_years_before_and_rank_nothing_untested(frame):
     parameters = STUDY.parameters()
     starts = lfp.placebo_starts(lfp.province_panel(frame, parameters), parameters)
@@ -150,10 +176,14 @@ def test_alternatives_change_one_choice_each_and_repeat_none(frame):
 
 
 def test_outcomes_whose_data_start_too_late_for_a_pretended_start_are_left_out(frame):
-    assert set(lfp.other_outcomes(frame, STUDY.parameters())) == {"family_physicians_per_100k", "unmet_need"}
+    found = lfp.other_outcomes(frame, STUDY.parameters())
+    assert {outcome: list(methods) for outcome, methods in found.items()} == {
+        "family_physicians_per_100k": list(lfp.METHODS),
+        "unmet_need": list(lfp.METHODS),
+    }
     early = lfp.other_outcomes(frame, STUDY.parameters(treatment_year=2018))
     assert set(early) == {"family_physicians_per_100k"}
-    assert "too few years" in other_findings({})
+    assert "too few years" in other_findings({}, "synthetic_control")
 
 
 def test_the_finding_names_direction_rank_and_years(default):
@@ -171,10 +201,14 @@ def test_the_finding_names_direction_rank_and_years(default):
 
 def test_sentences_follow_the_numbers(frame, default):
     measure = MEASURES["payments_per_capita"]
-    starts = pd.DataFrame({"start": [2015, 2016], "estimate": [-4.0, 9.0], "rank": [1, 3]})
+    starts = pd.DataFrame({"start": [2015, 2016, 2017], "estimate": [-4.0, 9.0, 0.2], "rank": [1, 3, 1]})
     assert placebo_sentence(starts, measure) == (
-        "Told that the model began in 2015-16 to 2016-17, the same method finds gaps from minus CAD 4 a person to "
-        "CAD 9 a person; 1 of 2 rank first. Nothing had begun then."
+        "Told one by one that the model began in each year from 2015-16 to 2017-18, when nothing had begun, the same "
+        "method finds gaps of minus CAD 4 to CAD 9 a person; 2 of 3 rank first, so a first rank alone proves little."
+    )
+    assert placebo_sentence(starts.iloc[[1]], measure) == (
+        "Told that the model began in 2016-17, when nothing had begun, the same method finds a gap of CAD 9 a person; "
+        "it does not rank first."
     )
     estimate = default.estimates["synthetic_control"]
     assert measure.write(smallest_first(estimate)) in detectable_sentence(estimate, measure)
@@ -185,8 +219,8 @@ def test_sentences_follow_the_numbers(frame, default):
     gaps = [found.table["estimate"].item() for found in default.estimates.values()]
     ranks = [found.diagnostics["rank"] for found in default.estimates.values()]
     assert range_sentence(default.estimates, measure) == (
-        f"Over these 4 choices the gap runs from CAD {min(gaps):.0f} a person (synthetic_did) to CAD {max(gaps):.0f} a "
-        f"person (synthetic_control). It ranks first in {ranks.count(1)} of them."
+        f"Over 4 choices of method, donors and years the gap runs from CAD {min(gaps):.0f} a person (synthetic_did) to "
+        f"CAD {max(gaps):.0f} a person (synthetic_control); it ranks first in {ranks.count(1)} of them."
     )
     level = frame.query("province == 'British Columbia'").set_index("year")["unmet_need"]
     assert f"from {level[2022]:.1f}% in 2022 to {level[2024]:.1f}% in 2024" in access_sentence(frame)
@@ -199,6 +233,106 @@ def test_tables_show_rank_and_p_only_for_tested_outcomes(default):
     assert tested["Gap after (CAD per person)"].tolist() == gaps
     untested = STUDY.run(STUDY.parameters(outcome="unmet_need"))
     assert "p" not in gap_table(untested.estimates, MEASURES["unmet_need"])
+
+
+def test_the_donor_sentence_multiplies_the_weight_of_the_largest_donor_by_its_own_gap(default):
+    measure, estimate = MEASURES["payments_per_capita"], default.estimates["synthetic_control"]
+    with pytest.warns(DesignWarning):
+        without = leave_one_donor_out(estimate.panel)
+    unit, weight = estimate.details["donor_weights"].iloc[0]
+    own = estimate.details["placebos"].set_index("unit").loc[unit, "estimate"]
+    rest = without.set_index("unit").loc[unit, "estimate"]
+    assert donor_sentence(estimate, without, measure) == (
+        f"{unit} was itself CAD {abs(own):.0f} a person {'below' if own < 0 else 'above'} its own comparison in "
+        f"2023-24. Weighted by {weight:.0%}, that moves the gap of British Columbia {'up' if own < 0 else 'down'} by "
+        f"CAD {abs(own) * weight:.0f} a person. Without {unit} the gap is CAD {rest:.0f} a person."
+    )
+
+
+def test_equal_weights_single_out_no_donor(default):
+    estimate = default.estimates["difference_in_differences"]
+    assert weights_sentence(estimate) == "All 8 donors carry the same weight."
+    without = pd.DataFrame({"unit": ["Alberta", "Quebec"], "estimate": [60.0, 90.0]})
+    assert donor_sentence(estimate, without, MEASURES["payments_per_capita"]) == (
+        "Without one of the donors the gap is CAD 60 to CAD 90 a person."
+    )
+
+
+def test_the_rank_by_size_is_told_only_where_the_ratio_is_ranked(frame, default):
+    measure, estimate = MEASURES["payments_per_capita"], default.estimates["synthetic_control"]
+    sizes = estimate.details["placebos"].set_index("unit")["estimate"].abs()
+    rank = 1 + (sizes > abs(estimate.table["estimate"].item())).sum()
+    assert rank > 1
+    assert f"placebo of {sizes.idxmax()} has the largest gap, CAD {sizes.max():.0f}" in size_sentence(estimate, measure)
+    assert f"British Columbia ranks {rank} of 9. By the ratio it ranks first" in size_sentence(estimate, measure)
+    assert size_sentence(default.estimates["synthetic_did"], measure) == ""
+    parameters = STUDY.parameters()
+    rows = lfp.province_panel(frame, parameters).to_frame()
+    rows["y"] = rows["payments_per_capita"] + 1000 * (rows["year"].ge(2023) & rows["province"].eq("British Columbia"))
+    raised = apm.Panel(rows, unit="province", time="year", outcome="y", cohort="cohort")
+    assert size_sentence(lfp.effect(raised, parameters), measure) == "By size alone the gap is the largest too."
+
+
+def test_the_gap_is_set_against_the_budget_only_where_it_is_a_rise(frame, default):
+    measure = MEASURES["payments_per_capita"]
+    risen = default.estimates["synthetic_control"]
+    times = risen.table["estimate"].item() / 50
+    assert f"the gap is {times:.1f} times that" in policy_sentence(risen, measure, 50, True)
+    assert "does not ask about payments since the model began" in policy_sentence(risen, measure, 50, False)
+
+
+def test_supply_is_told_with_the_change_of_the_comparison_where_there_is_one(frame):
+    found = lfp.other_outcomes(frame, STUDY.parameters())["family_physicians_per_100k"]["synthetic_control"]
+    path = found.details["path"].set_index("period")
+    moved = path.loc[2024, "synthetic"] - path.loc[2022, "synthetic"]
+    own = frame.query("province == 'British Columbia'").set_index("year")["family_physicians_per_100k"]
+    told = supply_sentence(frame, found)
+    assert f"went from {own[2022]:.1f} in 2022 to {own[2024]:.1f} in 2024" in told
+    assert told.endswith(f"that of the comparison changed by {moved:+.1f}.")
+    assert "rate" not in supply_sentence(frame, None)
+
+
+def test_full_years_of_payments_are_counted_in_the_data(frame):
+    assert full_years_sentence(frame) == "One full year of payments after the start: 2023-24."
+    later = frame["province"].eq("British Columbia") & frame["year"].eq(2024)
+    grown = frame.assign(payments_per_capita=frame["payments_per_capita"].mask(later, 900.0))
+    assert full_years_sentence(grown) == "2 full years of payments after the start: 2023-24 to 2024-25."
+
+
+def test_the_table_of_outcomes_gives_the_range_of_the_methods_not_chosen(frame, default):
+    found = {"payments_per_capita": default.estimates, **lfp.other_outcomes(frame, STUDY.parameters())}
+    shown = outcome_table(found, default.headline).set_index("Outcome")
+    others = [e for name, e in default.estimates.items() if name != default.headline]
+    gaps, ranks = [e.table["estimate"].item() for e in others], [e.diagnostics["rank"] for e in others]
+    assert shown["By the other methods"].iloc[0] == (
+        f"CAD {min(gaps):.0f} to CAD {max(gaps):.0f} a person, rank {min(ranks)} to {max(ranks)}"
+    )
+    assert shown.loc[MEASURES["unmet_need"].axis, "Rank"] == "not tested"
+    assert "Source: CIHI" in table(shown.reset_index(), "CIHI").to_html()
+
+
+def test_a_year_left_out_breaks_the_lines_and_the_lone_year_after_it_is_a_dot(default):
+    estimate = default.estimates["synthetic_control"]
+    for ax in (plots.synthetic_paths(estimate), plots.placebo_gaps(estimate)):
+        line = next(line for line in ax.lines if line.get_color() == plots.PALETTE["blue"])
+        years, values = line.get_xdata(), line.get_ydata()
+        assert years.tolist() == list(range(2010, 2024))
+        assert np.flatnonzero(np.isnan(values)).tolist() == [12]
+        assert line.get_markevery() == [13]
+
+
+def test_figures_name_the_donors_that_matter_and_hide_no_placebo(frame, default):
+    estimate = default.estimates["synthetic_control"]
+    placebos = estimate.details["placebos"].set_index("unit")["estimate"]
+    leading = estimate.details["donor_weights"]["unit"]
+    named = {text.get_text() for text in plots.placebo_gaps(estimate).texts}
+    assert named == {"British Columbia", leading[0], placebos.abs().idxmax()}
+    named = {text.get_text() for text in province_lines(frame, estimate, MEASURES["payments_per_capita"]).texts}
+    assert named == {"British Columbia", "Ontario", *leading[:3]}
+    ax = placebo_dots({"Synthetic control": estimate}, MEASURES["payments_per_capita"])
+    diamond, dots = ax.lines[:2]
+    assert diamond.get_markerfacecolor() == "none"
+    assert sorted(dots.get_xdata()) == sorted(placebos)
 
 
 def test_the_budget_a_person_is_the_yearly_budget_over_the_population(frame):
@@ -214,7 +348,7 @@ def test_the_budget_a_person_is_the_yearly_budget_over_the_population(frame):
         ({"treatment_year": 2022}, "leaves no untreated year after the pretended start: give 2023, or at most 2021"),
         ({"leave_out": "ON,ON"}, "names a province twice"),
         ({"leave_out": "ON,AB,MB,NB,NL,NS,PE"}, "leaves fewer than three donors"),
-        ({"leave_out": "BC"}, "give any of AB, MB"),
+        ({"leave_out": "BC"}, "any of AB, MB"),
         ({"outcome": "unmet_need", "partly_treated": "pre"}, "concerns payments of 2022-23 only"),
         ({"treatment_year": 2015, "partly_treated": "post"}, "concerns payments of 2022-23 only"),
         ({"last_year": 2022}, "whole number from 2023 to 2035"),

@@ -1,0 +1,138 @@
+"""Tables and figures of the study of British Columbia's payment model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from apmkit.estimate import Estimate
+from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, Measure, by_other_methods, equal_weights
+
+
+def gap_table(estimates: Mapping[str, Estimate], measure: Measure, what: str = "Choice") -> pd.DataFrame:
+    """Estimates side by side, with the column names a reader sees.
+
+    Parameters
+    ----------
+    estimates : mapping of str to Estimate
+    measure : Measure
+    what : str
+        Name of the first column, which holds the names of the estimates.
+
+    Returns
+    -------
+    DataFrame
+        One row per estimate: its name, the mean gap after treatment, the root mean squared gap before, the size of the
+        comparison and, where tested, rank and p.
+    """
+    rows = []
+    for name, estimate in estimates.items():
+        found = estimate.diagnostics
+        row = {
+            what: name,
+            f"Gap after ({measure.unit})": estimate.table["estimate"].iloc[0],
+            f"Typical gap before ({measure.unit})": found["pre_rmspe"],
+            "Donors": found["n_donors"],
+            "Years before": found["n_pre_periods"],
+            "Years after": found["n_post_periods"],
+        }
+        if "rank" in found:
+            row |= {
+                "Rank": f"{found['rank']} of {found['n_placebos'] + 1}",
+                "p": estimate.table["p_value"].iloc[0],
+                "Lowest possible p": found["p_value_floor"],
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def outcome_table(found: Mapping[str, Mapping[str, Estimate]], chosen: str) -> pd.DataFrame:
+    """The estimates for each outcome, with the column names a reader sees.
+
+    Parameters
+    ----------
+    found : mapping of str to mapping of str to Estimate
+        By outcome and method.
+    chosen : str
+        The method that is shown; the others give a range.
+    """
+    rows = []
+    for outcome, methods in found.items():
+        measure, estimate = MEASURES[outcome], methods[chosen]
+        rows.append(
+            {
+                "Outcome": measure.axis,
+                "Gap after": measure.span(estimate.table["estimate"].iloc[:1]),
+                "Rank": f"{estimate.diagnostics['rank']} of {estimate.diagnostics['n_placebos'] + 1}"
+                if measure.tested
+                else "not tested",
+                "By the other methods": by_other_methods(methods, chosen, measure),
+                "Years before": estimate.diagnostics["n_pre_periods"],
+                "Years after": estimate.diagnostics["n_post_periods"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def table(frame: pd.DataFrame, source: str):
+    """A table as a reader sees it: no index, numbers rounded, the source below."""
+    formats = {"p": "{:.3f}", "Lowest possible p": "{:.3f}", "Its weight": "{:.2f}"}
+    caption = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
+    return (
+        frame.style.hide()
+        .format(precision=1, formatter={name: form for name, form in formats.items() if name in frame})
+        .set_properties(**{"text-align": "left"})
+        .set_caption(f"Source: {source}")
+        .set_table_styles([{"selector": "caption", "props": caption}, {"selector": "th", "props": "text-align: left"}])
+    )
+
+
+def province_lines(frame: pd.DataFrame, estimate: Estimate, measure: Measure):
+    """Figure: the outcome of every province; British Columbia and the three donors of most weight are named.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `province_years`.
+    """
+    import matplotlib.pyplot as plt
+
+    from apmkit.plots import PALETTE, broken_lines, name_ends
+
+    panel = estimate.panel
+    wide = frame.pivot_table(index="year", columns="province", values=panel.outcome)
+    wide = wide.loc[panel.periods[0] : panel.periods[-1]]
+    left_out = [name for name in wide if name not in panel.units]
+    ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
+    broken_lines(ax, wide.drop(columns=[TREATED, *left_out]), color=PALETTE["light"], lw=1.1)
+    if left_out:
+        broken_lines(ax, wide[left_out], color=PALETTE["grey"], lw=1.1, ls=":")
+    broken_lines(ax, wide[[TREATED]], color=PALETTE["blue"], lw=2.4)
+    ax.axvline(panel.cohorts.min() - 0.5, color=PALETTE["grey"], lw=0.9, ls=":")
+    named = [] if equal_weights(estimate) else estimate.details["donor_weights"]["unit"].head(3)
+    last = wide.iloc[-1]
+    ends = {name: (last[name], PALETTE["grey"]) for name in [*named, *left_out]}
+    name_ends(ax, wide.index[-1], ends | {TREATED: (last[TREATED], PALETTE["blue"])})
+    return ax
+
+
+def placebo_dots(estimates: Mapping[str, Estimate], measure: Measure):
+    """Figure: the gap of British Columbia by each method, among the gaps of donors treated as placebos."""
+    import matplotlib.pyplot as plt
+
+    from apmkit.plots import PALETTE
+
+    ax = plt.subplots(figsize=(7.2, 0.9 + 0.5 * len(estimates)), layout="constrained")[1]
+    for row, estimate in enumerate(estimates.values()):
+        ax.plot(estimate.table["estimate"].iloc[:1], [row], "D", mfc="none", mec=PALETTE["blue"], mew=2, ms=11)
+        if "placebos" in estimate.details:
+            gaps = estimate.details["placebos"]["estimate"].sort_values()
+            heights = row + np.resize([-0.12, 0.12], len(gaps))  # neighbours at two heights hide each other less
+            ax.plot(gaps, heights, "o", color=PALETTE["grey"], alpha=0.75, ms=4.5)
+    ax.axvline(0, color=PALETTE["grey"], lw=0.9)
+    ax.set_yticks(range(len(estimates)), list(estimates))
+    ax.set_ylim(len(estimates) - 0.5, -0.5)
+    ax.set_xlabel(f"Gap after ({measure.unit})")
+    return ax
