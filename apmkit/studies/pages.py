@@ -87,7 +87,13 @@ def _data_section(record, used_by: str) -> str:
     if record.how_to_get:
         facts.append(("Your own copy", plain(record.how_to_get)))
     codebook = [
-        (f"`{entry.column}`", plain(entry.unit), plain(entry.meaning), plain(entry.source or ""), entry.years or "all")
+        (
+            f"`{entry.column}`",
+            plain(entry.unit),
+            plain(entry.meaning),
+            f"`{entry.source}`" if entry.source else "",
+            (entry.years or "all").replace("-", " to "),
+        )
         for entry in record.codebook
     ]
     files = [(f"`{file.name}`", f"{file.rows:,}", f"`{file.sha256}`", plain(file.copy_used)) for file in record.files]
