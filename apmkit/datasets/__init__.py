@@ -8,9 +8,9 @@
 
 from apmkit.datasets.adding import add
 from apmkit.datasets.catalogue import Column, DataError, DataFile, Dataset, describe, names
-from apmkit.datasets.checking import check, checksum, years
+from apmkit.datasets.checking import check, years
 from apmkit.datasets.loading import load
-from apmkit.datasets.store import user_data_folder
+from apmkit.datasets.store import checksum, user_data_folder
 
 __all__ = [
     "Column",

@@ -7,13 +7,15 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from apmkit.errors import ApmkitError
+
 REGISTRY = Path(__file__).parent / "registry"
 
 Text = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class DataError(ValueError):
+class DataError(ApmkitError):
     """A data set, a data file or a name of one that cannot be used; the message is one sentence with the remedy."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from apmkit.datasets import mssp, store
-from apmkit.datasets.catalogue import DataError, Dataset, describe, names
+from apmkit.datasets.catalogue import DataError, DataFile, Dataset, describe, names
 from apmkit.datasets.loading import broken_rules, build
 from apmkit.datasets.store import Source
 
@@ -27,26 +27,15 @@ def years(name: str) -> list[int]:
     return store.file_years(dataset) or list(range(dataset.years[0], dataset.years[1] + 1))
 
 
-def checksum(name: str) -> str:
-    """One SHA-256 of everything that `load(name)` reads, files that a user added included.
-
-    Examples
-    --------
-    >>> len(checksum("population"))
-    64
-    """
-    return store.checksum(describe(name))
-
-
 def check(name: str | None = None) -> pd.DataFrame:
     """Check the files of one data set, or of all.
 
     Returns
     -------
     pandas.DataFrame
-        One row per file: `dataset`, `file`, `origin` (shipped or added), `checksum` (ok, or what is wrong), `rows`,
-        `years`, `invariants` (ok, or the first rule that is broken). The last three are empty for a file that cannot
-        be used.
+        One row per file: `dataset`, `file`, `origin` (shipped, not shipped or added), `checksum` (ok, or what is
+        wrong), `rows`, `years`, `invariants` (ok, or the first rule that is broken). The last three are empty for a
+        file that cannot be used. A file that its licence keeps out of the installed package is not shipped.
 
     Examples
     --------
@@ -59,7 +48,7 @@ def check(name: str | None = None) -> pd.DataFrame:
 
 def _rows(dataset: Dataset) -> list[dict]:
     readers: list[tuple[str, str, Callable[[], Source]]] = [
-        (file.name, "shipped", lambda file=file: store.read_shipped(file)) for file in dataset.files
+        (file.name, _origin(file, dataset), lambda file=file: store.read_shipped(file)) for file in dataset.files
     ]
     readers += [
         (path.name, "added", lambda path=path, year=year: store.read_added(path, year))
@@ -69,6 +58,10 @@ def _rows(dataset: Dataset) -> list[dict]:
         {"dataset": dataset.name, "file": file, "origin": origin, **_state(dataset, read)}
         for file, origin, read in readers
     ]
+
+
+def _origin(file: DataFile, dataset: Dataset) -> str:
+    return "not shipped" if dataset.how_to_get and not store.is_shipped(file) else "shipped"
 
 
 def _state(dataset: Dataset, read: Callable[[], Source]) -> dict:

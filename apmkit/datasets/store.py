@@ -3,16 +3,19 @@
 import gzip
 import hashlib
 import os
+import re
 import sys
 import tempfile
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from apmkit.datasets.catalogue import DataError, DataFile, Dataset
+from apmkit.datasets.catalogue import DataError, DataFile, Dataset, describe
 
 SHIPPED = Path(__file__).parent / "files"
 _WHOLE_TABLE = "added"
+_ADDED_NAME = re.compile(rf"(?:{_WHOLE_TABLE}|(?P<year>\d{{4}}))\.(?P<sha256>[0-9a-f]{{64}})\.csv")
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,14 @@ def added_files(dataset: Dataset) -> dict[int | None, Path]:
     """Files a user added, by year; the key is None where one file holds all added years."""
     found: dict[int | None, Path] = {}
     for path in sorted((user_data_folder() / dataset.name).glob("*.csv")):
-        stem = path.name.partition(".")[0]
-        year = None if stem == _WHOLE_TABLE else int(stem)
+        if (named := _ADDED_NAME.fullmatch(path.name)) is None:
+            warnings.warn(
+                f"{path} is not read: apmkit did not put it there; add it with 'apmkit datasets add {dataset.name} "
+                "FILE' or move it elsewhere.",
+                stacklevel=2,
+            )
+            continue
+        year = int(named["year"]) if named["year"] else None
         if year in found:
             raise DataError(f"Two added files hold the same years of {dataset.name}; delete {path} or {found[year]}.")
         found[year] = path
@@ -87,7 +96,7 @@ def added_files(dataset: Dataset) -> dict[int | None, Path]:
 def read_added(path: Path, year: int | None) -> Source:
     """An added file, checked against the SHA-256 in its name."""
     data = decompressed(path)
-    if hashlib.sha256(data).hexdigest() != path.name.split(".")[1]:
+    if hashlib.sha256(data).hexdigest() != _ADDED_NAME.fullmatch(path.name)["sha256"]:
         raise DataError(f"{path} was changed or truncated after it was added; delete it and add the original again.")
     return Source(path.name, data, year, added=True)
 
@@ -132,7 +141,13 @@ def file_years(dataset: Dataset) -> list[int]:
     return sorted({file.year for file in dataset.files if file.year} | {year for year in added_files(dataset) if year})
 
 
-def checksum(dataset: Dataset) -> str:
-    """One SHA-256 over the names and contents of all files that `load` reads."""
-    lines = sorted(f"{source.name} {source.sha256}\n" for source in sources(dataset))
+def checksum(name: str) -> str:
+    """One SHA-256 of everything that `load(name)` reads, files that a user added included.
+
+    Examples
+    --------
+    >>> len(checksum("population"))
+    64
+    """
+    lines = sorted(f"{source.name} {source.sha256}\n" for source in sources(describe(name)))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

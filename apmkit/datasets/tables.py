@@ -25,7 +25,10 @@ def read_csv(data: bytes, name: str) -> pd.DataFrame:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
-    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except csv.Error as error:  # an open quote, for instance, makes one field of the rest of the file
+        raise DataError(f"{name} is not a CSV table: {error}.") from None
     if len(rows) < 2 or len(rows[0]) < 2 or "\0" in text:
         raise DataError(f"{name} is not a CSV table with a header and rows.")
     width = len(rows[0])

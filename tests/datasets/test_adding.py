@@ -117,6 +117,16 @@ def test_a_truncated_file_is_refused(py2024, tmp_path):
         datasets.add("mssp", path)
 
 
+def test_a_field_that_never_ends_is_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "PY2024.csv"
+    path.write_text('ACO_ID,ACO_Name\nA1001,"' + 20_000 * "A Name\n")
+    with pytest.raises(datasets.DataError) as error:
+        datasets.add("mssp", path)
+    assert str(error.value) == (
+        "PY2024.csv was not added: PY2024.csv is not a CSV table: field larger than field limit (131072)."
+    )
+
+
 def test_a_file_cut_between_rows_is_refused(py2024, refused):
     assert "It has 100 rows a year where 453 are usual" in refused("mssp", py2024.iloc[:100])
 

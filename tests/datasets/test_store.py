@@ -40,6 +40,17 @@ def test_a_shipped_file_that_is_gone_is_named(own_files):
         datasets.load("gv_state")
 
 
+@pytest.mark.parametrize("name", ["notes.csv", "2024.csv", "added.csv", f"20245.{'0' * 64}.csv", "added.x.csv"])
+def test_a_file_that_apmkit_did_not_put_into_the_users_folder_is_named_and_not_read(user_folder, name):
+    expected = datasets.checksum("unmet_need")
+    (user_folder / "unmet_need").mkdir(parents=True)
+    (user_folder / "unmet_need" / name).write_text("Year,AB\n2025,1\n")
+    with pytest.warns(UserWarning, match=rf"{name} is not read: .* 'apmkit datasets add unmet_need FILE' or move it"):
+        assert datasets.load("unmet_need")["year"].max() == 2024
+    with pytest.warns(UserWarning, match="is not read"):
+        assert datasets.checksum("unmet_need") == expected
+
+
 def test_the_checksum_follows_content():
     assert datasets.checksum("gv_state") == datasets.checksum("gv_state")
     assert len({datasets.checksum(name) for name in datasets.names()}) == len(datasets.names())
