@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from apmkit import __version__
+from apmkit.errors import ApmkitError, ApmkitFailure
 
 
 class _Commands(click.Group):
@@ -31,9 +32,13 @@ def _sentence(error: Exception) -> click.ClickException:
     if isinstance(error, click.ClickException):
         text, code = error.format_message(), error.exit_code
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("apmkit"):
-        text, code = f"This needs the package {error.name}: install it with pip install 'apmkit[book]'.", 1
-    elif isinstance(error, ValueError | RuntimeError):
-        text, code = str(error), 2 if isinstance(error, ValueError) else 1
+        package = error.name.partition(".")[0]
+        extra = "book" if package == "jupyter_book" else "notebooks"
+        text, code = f"This needs the package {package}: install it with pip install 'apmkit[{extra}]'.", 1
+    elif isinstance(error, ApmkitError):
+        text, code = str(error), 2
+    elif isinstance(error, ApmkitFailure):
+        text, code = str(error), 1
     else:
         text, code = f"{type(error).__name__}: {error} (apmkit --debug ... shows where).", 1
     shown = click.ClickException(text)
@@ -201,7 +206,8 @@ Examples:
 def sweep(ctx, name, grid, set_, file, jobs, out, progress):
     """Estimate a study over all combinations of some parameters, without notebooks.
 
-    A new folder under runs/ receives results.csv and results.json. A combination that fails is reported in its row.
+    A new folder under runs/ receives results.csv and results.json. A combination that fails is reported in its row; one
+    that the rules of the study forbid is skipped and named.
     """
     from apmkit import studies
     from apmkit.studies import runs
@@ -210,13 +216,17 @@ def sweep(ctx, name, grid, set_, file, jobs, out, progress):
 
     study = studies.get(name)
     fixed = {**_read_parameters(file), **_assignments(set_, "-p")}
-    sets = combinations(study, _assignments(grid, "--grid"), fixed)
-    folder, records = sweep_sets(study, sets, jobs=jobs, out=out, progress=_visible(progress))
+    sets, skipped = combinations(study, _assignments(grid, "--grid"), fixed)
+    folder, records = sweep_sets(study, sets, skipped, jobs=jobs, out=out, progress=_visible(progress))
     click.echo(_table(runs.headlines(records).drop(columns=["run", "study"])))
+    if skipped:
+        click.echo(f"Skipped {len(skipped)} of {len(records)} combinations, which the study does not allow:")
+        for record in records[len(sets) :]:
+            click.echo(f"  {runs.changed(record)}: {record['skipped']}")
     click.echo(f"Results are in {folder}")
     failed = sum("error" in record for record in records)
     if failed:
-        click.echo(f"Error: {failed} of {len(records)} sets failed; the column error says why.", err=True)
+        click.echo(f"Error: {failed} of {len(sets)} sets failed; the column error says why.", err=True)
         ctx.exit(1)
 
 
@@ -258,7 +268,7 @@ def results(format_, name, out):
 @main.command(epilog="Example: apmkit book --open")
 @click.option("--open", "open_", is_flag=True, help="Open the book in a browser.")
 @click.option("--all", "all_", is_flag=True, help="Run every notebook and build every page, also the unchanged.")
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Notebooks run at a time.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Notebooks run at a time.  [default: one per processor]")
 def book(open_, all_, jobs):
     """Run the notebooks that changed and build the book."""
     from apmkit.studies.book import build_book
@@ -286,6 +296,10 @@ def datasets():
     """The real data that the studies use."""
 
 
+def _span(years: tuple[int, int]) -> str:
+    return "-".join(map(str, sorted(set(years))))
+
+
 @datasets.command("list")
 def list_datasets():
     """List the data sets."""
@@ -294,14 +308,14 @@ def list_datasets():
     from apmkit import datasets
 
     found = map(datasets.describe, datasets.names())
-    rows = [(d.name, "-".join(map(str, d.years)), d.unit_of_observation, d.title) for d in found]
+    rows = [(d.name, _span(d.years), d.unit_of_observation, d.title) for d in found]
     click.echo(_left(pd.DataFrame(rows, columns=["name", "years", "one row is", "title"])))
 
 
 @datasets.command()
 @click.argument("name")
 def show(name):
-    """Show source, licence, known problems and codebook of a data set."""
+    """Show source, licence, attribution, files, known problems, layout and codebook of a data set."""
     import pandas as pd
 
     from apmkit import datasets
@@ -312,13 +326,18 @@ def show(name):
         "Licence": f"{d.licence}, {d.licence_url}",
         "Source": d.source_url,
         "Citation": d.citation,
+        "Attribution": d.attribution,
         "One row is": d.unit_of_observation,
-        "Years": "-".join(map(str, d.years)),
+        "Years": _span(d.years),
+        **({"Your own copy": f"{d.how_to_get}."} if d.how_to_get else {}),
+        **({"Layout of a file to add": ", ".join(d.layout)} if d.layout else {}),
     }
     click.echo("\n".join([f"{d.name}: {d.title}", "", *(f"{key}: {value}" for key, value in facts.items()), ""]))
     click.echo("\n".join(["Known problems:", *(f"  * {problem}" for problem in d.known_problems), ""]))
-    columns = [(c.column, c.unit, c.meaning) for c in d.codebook]
-    click.echo(_left(pd.DataFrame(columns, columns=["column", "unit", "meaning"])))
+    files = [(f.name, f"{f.rows:,}", f.sha256, f"{f.copy_used}. {f.note}".strip()) for f in d.files]
+    click.echo(_left(pd.DataFrame(files, columns=["file", "rows", "SHA-256 of the published file", "copy used"])))
+    columns = [(c.column, c.unit, c.years or "all", c.meaning) for c in d.codebook]
+    click.echo("\n" + _left(pd.DataFrame(columns, columns=["column", "unit", "years", "meaning"])))
     click.echo(f"\nLoad it: apmkit.load({d.name!r})")
 
 
@@ -329,15 +348,18 @@ def show(name):
 def check(ctx, name, progress):
     """Compare data files with their checksums, codebook and accounting rules; all of them by default."""
     import pandas as pd
-    from tqdm import tqdm
 
     from apmkit import datasets
 
     chosen = datasets.names() if name is None else [name]
-    checked = tqdm(chosen, desc="Checking", unit="data set", disable=not _visible(progress))
-    files = pd.concat(map(datasets.check, checked))
+    bar = {"label": "Checking", "show_pos": True, "hidden": not _visible(progress), "file": sys.stderr}
+    with click.progressbar(chosen, **bar) as checked:
+        files = pd.concat([datasets.check(each) for each in checked])
     click.echo(_left(files.astype(object).fillna("")))
-    wrong = files[(files["checksum"] != "ok") | (files["invariants"] != "ok")]
+    absent = files["origin"] == "not shipped"
+    for each in files.loc[absent, "dataset"].unique():
+        click.echo(f"{each} is not shipped: {datasets.describe(each).how_to_get}.")
+    wrong = files[~absent & (files[["checksum", "invariants"]] != "ok").any(axis=1)]
     if len(wrong):
         click.echo(
             f"Error: {len(wrong)} of {len(files)} files cannot be relied on: {', '.join(wrong['file'])}.", err=True

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -82,11 +83,52 @@ def test_an_unforeseen_error_is_a_failure_that_points_to_debug(monkeypatch):
     assert result.stderr == "Error: ZeroDivisionError: division by zero (apmkit --debug ... shows where).\n"
 
 
-def test_a_package_that_is_not_installed_is_named_with_the_remedy(toy, monkeypatch):
-    monkeypatch.setitem(sys.modules, "papermill", None)
-    result = call("run", "us/toy")
+@pytest.mark.parametrize("kind", [ValueError, np.linalg.LinAlgError, RuntimeError, KeyError])
+def test_an_error_of_another_package_is_no_mistake_of_the_user(monkeypatch, kind):
+    def broken():
+        raise kind("Singular matrix")
+
+    monkeypatch.setattr(datasets, "names", broken)
+    result = call("datasets", "list")
     assert result.exit_code == 1
-    assert result.stderr == "Error: This needs the package papermill: install it with pip install 'apmkit[book]'.\n"
+    assert result.stderr.startswith(f"Error: {kind.__name__}: ")
+    assert "apmkit --debug" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "extra"),
+    [
+        ("papermill", ["run", "us/toy"], "notebooks"),
+        ("joblib", ["sweep", "us/toy", "--grid", "outcome=all"], "notebooks"),
+        ("tqdm", ["sweep", "us/toy", "--grid", "outcome=all"], "notebooks"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(toy, monkeypatch, missing, words, extra):
+    for name in [name for name in sys.modules if name.partition(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    result = call(*words)
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: This needs the package {missing}: install it with pip install 'apmkit[{extra}]'.\n"
+
+
+def test_book_without_jupyter_book_names_the_extra_before_a_notebook_runs(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("apmkit.studies.book.execute_notebooks", lambda *_, **__: pytest.fail("a notebook was run"))
+    result = call("book")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: This needs the package jupyter_book: install it with pip install 'apmkit[book]'.\n"
+
+
+def test_the_data_commands_need_no_extra(tmp_path, monkeypatch):
+    """tqdm, joblib and the other packages of the extras are not imported."""
+    extras = ("joblib", "linearmodels", "matplotlib", "papermill", "seaborn", "statsmodels", "tqdm", "nbconvert")
+    block = f"import sys; sys.modules.update(dict.fromkeys({extras}))"
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path))
+    for words in ("datasets list", "datasets show mssp", "datasets check population", "studies"):
+        code = f"{block}; from apmkit.cli import main; main({words.split()!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), words
 
 
 # -- studies -----------------------------------------------------------------------------------------------------------
@@ -182,7 +224,7 @@ def test_run_reports_a_failing_notebook_without_traceback(toy, tmp_path):
         (["--grid", "scale=all"], "scale=all is not allowed, scale is a number from 0.5 to 2"),
         (["--grid", "first=1:9"], "first=9 is not allowed; give a whole number from 1 to 3."),
         (["--grid", "first=all", "-p", "first=1"], "first is both fixed and in the grid: give it once."),
-        (["--grid", "log=all", "-p", "outcome=visits"], "log=true needs outcome=cost."),
+        (["--grid", "log=true", "-p", "outcome=visits"], "log=true needs outcome=cost."),
         (["--grid", "log=all", "--jobs", "0"], "0 is not in the range x>=1"),
         (["--grid", "log=all", "--out", "/tmp"], "'/tmp' is outside the runs folder"),
     ],
@@ -200,6 +242,16 @@ def test_sweep_prints_a_row_for_each_set_and_fails_if_one_does(toy):
     assert len(lines) == 6
     assert "RuntimeError: the numbers ran out." in lines[2]
     assert result.stderr == "Error: 2 of 4 sets failed; the column error says why.\n"
+
+
+def test_sweep_names_what_it_skips(toy):
+    result = call("sweep", "us/toy", "--grid", "outcome=all", "--grid", "log=all", "-p", "first=2")
+    assert result.exit_code == 0, result.output
+    table, _, after = result.stdout.partition("Skipped 1 of 4 combinations, which the study does not allow:\n")
+    assert len(table.splitlines()) == 4
+    assert after.startswith("  outcome=visits first=2 log=true: log=true needs outcome=cost.\nResults are in ")
+    assert len(call("results").stdout.splitlines()) == 4
+    assert len(json.loads(call("results", "--format", "json").stdout)) == 4
 
 
 def test_results_as_table_csv_and_json_hold_every_set_of_every_sweep(toy):
@@ -251,6 +303,12 @@ def test_datasets_list_and_show():
     shown = call("datasets", "show", "unmet_need").stdout
     assert "Publisher: Statistics Canada" in shown
     assert "unmet_need  fraction" in shown
+    for name in datasets.names():
+        record, shown = datasets.describe(name), call("datasets", "show", name).stdout
+        told = [record.attribution, record.licence_url, *record.known_problems, *record.layout, record.how_to_get or ""]
+        told += [text for file in record.files for text in (file.name, file.sha256, file.copy_used, file.note)]
+        told += [text for column in record.codebook for text in (column.column, column.meaning, column.years or "")]
+        assert [text for text in told if text not in shown] == []
     refused(call("datasets", "show", "nothing"), "There is no data set 'nothing'; choose one of gv_county")
 
 
@@ -265,6 +323,24 @@ def test_datasets_check_says_ok_or_names_the_file_and_fails(monkeypatch, tmp_pat
     assert result.exit_code == 1
     assert result.stderr == f"Error: 1 of 2 files cannot be relied on: {damaged.name}.\n"
     refused(call("datasets", "check", "nothing"), "There is no data set 'nothing'")
+
+
+def test_datasets_check_takes_what_the_licence_keeps_out_of_the_wheel_for_no_fault(monkeypatch, tmp_path):
+    from apmkit.datasets import store
+
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path / "none"))
+    monkeypatch.setattr(store, "SHIPPED", tmp_path)
+    result = call("datasets", "check", "npdb_payments")
+    assert result.exit_code == 0
+    assert "npdb_payments is not shipped: CIHI's notice keeps it out of the installed package" in result.stdout
+    result = call("datasets", "check", "unmet_need")
+    assert result.exit_code == 1
+    assert "1 of 1 files cannot be relied on" in result.stderr
+
+
+def test_datasets_check_shows_its_progress_on_request():
+    assert "Checking" in call("datasets", "check", "unmet_need", "--progress").stderr
+    assert call("datasets", "check", "unmet_need", "--no-progress").stderr == ""
 
 
 def test_datasets_add_refuses_in_one_sentence(monkeypatch, tmp_path):

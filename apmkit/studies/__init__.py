@@ -17,7 +17,6 @@ _HOMES = {
     "record": "apmkit.studies.study",
     "get": "apmkit.studies.registry",
     "names": "apmkit.studies.registry",
-    "parameter_table": "apmkit.studies.registry",
 }
 
 __all__ = list(_HOMES)

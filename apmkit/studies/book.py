@@ -1,6 +1,7 @@
 """Build the book: run the notebooks, write the generated pages, render everything with Jupyter Book."""
 
 import hashlib
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -12,15 +13,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import apmkit
+from apmkit import datasets
+from apmkit.errors import ApmkitError, ApmkitFailure
 from apmkit.studies import pages
 from apmkit.studies.execution import NotebookError, execute_notebook
+from apmkit.studies.study import versions
 
 _JUPYTER_BOOK = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PROBLEM = re.compile(r"WARNING|ERROR|CRITICAL|Exception|Error:")
 
 
-class BookError(RuntimeError):
+class BookError(ApmkitFailure):
     """A notebook failed or a page could not be built."""
 
 
@@ -43,17 +47,21 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
 
     Raises
     ------
-    ValueError
+    ApmkitError
         If `root` holds no book, or `jobs` is not positive.
+    ModuleNotFoundError
+        If Jupyter Book is not installed.
     BookError
         If a notebook fails (its executed copy under ``book/notebooks/`` holds the traceback) or a page does not build.
     """
     root = Path(root).resolve()
     for needed in ("_config.yml", "book/_toc.yml", "notebooks"):
         if not (root / needed).exists():
-            raise ValueError(f"{root} holds no book: {needed} is missing; run this in a clone of the repository.")
+            raise ApmkitError(f"{root} holds no book: {needed} is missing; run this in a clone of the repository.")
     if jobs is not None and jobs < 1:
-        raise ValueError(f"jobs is {jobs}; it must be 1 or more.")
+        raise ApmkitError(f"jobs is {jobs}; it must be 1 or more.")
+    if importlib.util.find_spec("jupyter_book") is None:
+        raise ModuleNotFoundError("No module named 'jupyter_book'", name="jupyter_book")
     ran = execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
     pages.write(root / "book" / "generated", root / "book" / "notebooks")
     # Other pages show numbers of notebooks, and Sphinx does not know which.
@@ -63,8 +71,8 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
 def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: int | None = None) -> list[Path]:
     """Run the notebooks under `sources` into the same places under `targets`, and return those that ran.
 
-    A notebook is skipped when its executed copy came from the same notebook, library and data: the copy carries their
-    checksum, which is written only after the last cell has run.
+    A notebook is skipped when its executed copy came from the same notebook, library, data and package versions: the
+    copy carries their checksum, which is written only after the last cell has run.
 
     Raises
     ------
@@ -96,7 +104,7 @@ def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: 
 
 def stale_notebooks(sources: Path, targets: Path, *, all: bool = False) -> dict[Path, tuple[Path, str]]:
     """Return for each notebook that must run its executed copy's place and the checksum of what decides its results."""
-    surroundings = _library_digest() + _data_digest()
+    surroundings = _library_digest() + _data_digest() + json.dumps(versions())
     stale = {}
     for source in sorted(sources.rglob("*.ipynb")):
         if ".ipynb_checkpoints" in source.parts:
@@ -139,10 +147,7 @@ def _library_digest() -> str:
 
 
 def _data_digest() -> str:
-    from apmkit import datasets
-    from apmkit.datasets.store import checksum
-
-    return _digest(checksum(datasets.describe(name)).encode() for name in datasets.names())
+    return _digest(datasets.checksum(name).encode() for name in datasets.names())
 
 
 def _digest(parts) -> str:

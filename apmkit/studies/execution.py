@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apmkit.errors import ApmkitFailure
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
-class NotebookError(RuntimeError):
+class NotebookError(ApmkitFailure):
     """A cell failed or the kernel died; the message names the cell and the error."""
 
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from typing import TYPE_CHECKING
 
 from apmkit.studies.study import Study, StudyError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NAMES = ("us/mssp_downside_risk", "canada/bc_lfp")
 """``us/mssp_downside_risk`` is `STUDY` in ``apmkit/studies/us_mssp_downside_risk.py``."""
@@ -37,14 +33,3 @@ def get(name: str) -> Study:
         meant = f" (did you mean {close[0]!r}?)" if close else ""
         raise StudyError(f"There is no study {name!r}{meant}: the studies are {', '.join(NAMES)}.")
     return importlib.import_module(f"apmkit.studies.{name.replace('/', '_')}").STUDY
-
-
-def parameter_table(name: str) -> pd.DataFrame:
-    """Parameters of a study; columns `name`, `meaning`, `default`, `allowed`, all text.
-
-    Raises
-    ------
-    StudyError
-        There is no such study.
-    """
-    return get(name).parameter_table()

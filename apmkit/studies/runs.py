@@ -12,15 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, Field, model_validator
+
+from apmkit.errors import ApmkitFailure
 from apmkit.studies.execution import NotebookError, execute_notebook
-from apmkit.studies.study import MIME, Parameters, Study, StudyError
+from apmkit.studies.study import MIME, Parameters, Study, StudyError, as_typed
 
 if TYPE_CHECKING:
     import pandas as pd
     from nbformat import NotebookNode
 
 
-class RunFailed(RuntimeError):
+class RunFailed(ApmkitFailure):
     """A notebook stopped before its result; the message names the cell, the error and the folder that is kept."""
 
 
@@ -116,7 +119,7 @@ def run(study: Study, parameters: Parameters, *, out: Path | None = None, progre
             )
         try:
             page = to_html(executed, title=study.title)
-        except ValueError as error:
+        except StudyError as error:
             raise RunFailed(f"{study.name} ran, but its page was not made: {_first_line(error)}; {kept}") from error
         (folder / f"{stem}.html").write_text(page, encoding="utf-8")
         write_json(folder / "result.json", stamped(record, final))
@@ -176,17 +179,58 @@ def results(folder: Path, study: str | None = None) -> list[dict[str, Any]]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             entries = content if isinstance(content, list) else [content]
+            for entry in entries:
+                _Record.model_validate(entry)
             records += [entry for entry in entries if study in (None, entry["study"])]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, OSError):
             warnings.warn(f"{path} is damaged and left out: delete its folder and run it again.", stacklevel=2)
     return records
 
 
+class _Row(BaseModel):
+    term: str
+    estimate: float | None
+    se: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p_value: float | None
+
+
+class _Estimate(BaseModel):
+    outcome: str
+    n_obs: int
+    n_units: int
+    n_clusters: int
+    table: list[_Row] = Field(min_length=1)
+
+
+class _Record(BaseModel):
+    """What a record must hold to be listed."""
+
+    run: str
+    time: str
+    study: str
+    parameters: dict[str, Any]
+    data: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    error: str | None = None
+    skipped: str | None = None
+    headline: str | None = None
+    estimates: dict[str, _Estimate] = {}
+
+    @model_validator(mode="after")
+    def _complete(self):
+        if self.error is None and self.skipped is None and self.headline not in self.estimates:
+            raise ValueError("a record without error or skipped has estimates and a headline among them")
+        return self
+
+
 def to_frame(records: list[dict[str, Any]]) -> pd.DataFrame:
-    """Records as one row per term of each estimate; a failed set of a sweep is one row with its `error`.
+    """Records as one row per term of each estimate; a set of a sweep that failed or was skipped is one row.
 
     Columns are `run`, `time`, `study`, ``parameters.<name>``, `name` of the estimate, whether it is the `headline`, the
-    columns of its table, `n_obs`, `n_units`, `n_clusters`, `error`, ``data.<name>`` (SHA-256) and ``versions.<name>``.
+    columns of its table, `n_obs`, `n_units`, `n_clusters`, `error`, `skipped`, ``data.<name>`` (SHA-256) and
+    ``versions.<name>``.
     """
     import pandas as pd
 
@@ -199,26 +243,19 @@ def to_frame(records: list[dict[str, Any]]) -> pd.DataFrame:
             sizes = {key: estimate[key] for key in ("n_obs", "n_units", "n_clusters")}
             for term in estimate["table"]:
                 rows.append({**about, "name": name, "headline": name == record["headline"], **term, **sizes, **after})
-        if "error" in record:
-            rows.append({**about, "error": record["error"], **after})
+        rows += [{**about, why: record[why], **after} for why in ("error", "skipped") if why in record]
     return pd.DataFrame(rows)
 
 
 def headlines(records: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per record: run, study, the parameters that were changed, and the first term of the headline."""
+    """One row per record that was not skipped: run, study, changed parameters, and the first term of the headline."""
     import pandas as pd
-
-    from apmkit.studies.registry import NAMES, get
 
     rows = []
     for record in records:
-        defaults = get(record["study"]).parameters().plain() if record["study"] in NAMES else {}
-        changed = {k: v for k, v in record["parameters"].items() if k not in defaults or defaults[k] != v}
-        row = {
-            "run": record["run"],
-            "study": record["study"],
-            "changed": " ".join(f"{name}={_cell(value)}" for name, value in changed.items()) or "(defaults)",
-        }
+        if "skipped" in record:
+            continue
+        row = {"run": record["run"], "study": record["study"], "changed": changed(record)}
         if "error" in record:
             row["error"] = record["error"]
         else:
@@ -229,8 +266,17 @@ def headlines(records: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def changed(record: dict[str, Any]) -> str:
+    """The parameters of a record that differ from the study's defaults, as they are typed."""
+    from apmkit.studies.registry import get, names
+
+    defaults = get(record["study"]).parameters().plain() if record["study"] in names() else {}
+    values = {k: v for k, v in record["parameters"].items() if k not in defaults or defaults[k] != v}
+    return " ".join(f"{name}={as_typed(value)}" for name, value in values.items()) or "(defaults)"
+
+
 def _cell(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+    return as_typed(value) if isinstance(value, list) else value
 
 
 def _first_line(error: BaseException | str) -> str:

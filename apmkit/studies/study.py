@@ -71,11 +71,14 @@ import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+
+from apmkit.errors import ApmkitError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,8 +88,10 @@ if TYPE_CHECKING:
 MIME = "application/vnd.apmkit.result+json"
 """Type of the notebook output that holds a recorded result."""
 
+_NONE = "none"
 
-class StudyError(ValueError):
+
+class StudyError(ApmkitError):
     """A study, a parameter or a value that does not exist; the message says what does."""
 
 
@@ -100,6 +105,8 @@ class Parameters(BaseModel):
         for name, info in cls.model_fields.items():
             if info.is_required() or not info.description or "\n" in info.description:
                 raise TypeError(f"Parameter {name!r} of {cls.__name__} needs a default and a description of one line.")
+            if cls.takes_several(name) and _NONE in cls.choices(name):
+                raise TypeError(f"Parameter {name!r} of {cls.__name__}: {_NONE!r} stands for no value at all.")
             if not cls.choices(name) and None in cls._bounds(name):
                 raise TypeError(
                     f"Parameter {name!r} of {cls.__name__} allows too much: use Literal, bool, a tuple of a Literal, "
@@ -131,7 +138,7 @@ class Parameters(BaseModel):
         """What a parameter may be, in words."""
         choices = cls.choices(name)
         if choices:
-            return ("any of " if cls.takes_several(name) else "") + ", ".join(map(_text, choices))
+            return (f"{_NONE}, or any of " if cls.takes_several(name) else "") + ", ".join(map(as_typed, choices))
         low, high = cls._bounds(name)
         kind = "whole number" if cls.model_fields[name].annotation is int else "number"
         return f"{kind} from {low} to {high}"
@@ -139,14 +146,15 @@ class Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_text(cls, values: Any) -> Any:
-        """Take values as typed at a command line: ``2019`` for a literal 2019, ``a,b`` for a tuple."""
+        """Take values as typed at a command line: ``2019`` for a literal 2019, ``a,b`` or ``none`` for a tuple."""
         if not isinstance(values, Mapping):
             return values
         read = dict(values)
         for name in cls.model_fields.keys() & {k for k, v in read.items() if isinstance(v, str)}:
-            same = {_text(choice): choice for choice in cls.choices(name)}
+            same = {as_typed(choice): choice for choice in cls.choices(name)}
             if cls.takes_several(name):
-                read[name] = tuple(same.get(part, part) for part in read[name].split(",") if part)
+                parts = [] if read[name] == _NONE else read[name].split(",")
+                read[name] = tuple(same.get(part, part) for part in parts if part)
             else:
                 read[name] = same.get(read[name], read[name])
         return read
@@ -188,7 +196,7 @@ class Result:
 
     def __post_init__(self):
         if self.headline not in self.estimates:
-            raise ValueError(f"The headline {self.headline!r} is not among the estimates {', '.join(self.estimates)}.")
+            raise StudyError(f"The headline {self.headline!r} is not among the estimates {', '.join(self.estimates)}.")
         object.__setattr__(self, "estimates", MappingProxyType(dict(self.estimates)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -196,11 +204,11 @@ class Result:
 
         Raises
         ------
-        ValueError
+        StudyError
             The result does not come from `Study.run`.
         """
         if self.study is None or self.parameters is None:
-            raise ValueError("This result names no study: get it from study.run(parameters).")
+            raise StudyError("This result names no study: get it from study.run(parameters).")
         from apmkit import datasets
 
         estimates = {name: json.loads(estimate.to_json()) for name, estimate in self.estimates.items()}
@@ -254,8 +262,21 @@ class Study:
         StudyError
             A name or value is not allowed; one sentence says what is.
         """
+        return self._read(self.Parameters, values)
+
+    def each_alone(self, **values) -> Parameters:
+        """Parameters whose names, types and ranges are checked, and not the rules between them.
+
+        Raises
+        ------
+        StudyError
+            A name or value is not allowed; one sentence says what is.
+        """
+        return self._read(_without_rules(self.Parameters), values)
+
+    def _read(self, model: type[Parameters], values: Mapping[str, Any]) -> Parameters:
         try:
-            return self.Parameters(**values)
+            return model(**values)
         except ValidationError as error:
             raise StudyError(f"{self.name}: {'; '.join(map(self._fault, error.errors()))}.") from None
 
@@ -282,7 +303,7 @@ class Study:
         import pandas as pd
 
         rows = [
-            (name, info.description, _text(info.default), self.Parameters.allowed(name))
+            (name, info.description, as_typed(info.default), self.Parameters.allowed(name))
             for name, info in self.Parameters.model_fields.items()
         ]
         return pd.DataFrame(rows, columns=["name", "meaning", "default", "allowed"])
@@ -303,6 +324,12 @@ class Study:
         if not self.Parameters.choices(name):
             return f"a {allowed}"
         return allowed if self.Parameters.takes_several(name) else f"one of {allowed}"
+
+
+@cache
+def _without_rules(model: type[Parameters]) -> type[Parameters]:
+    fields = {name: (info.annotation, info) for name, info in model.model_fields.items()}
+    return create_model(model.__name__, __base__=Parameters, **fields)
 
 
 def record(result: Result) -> None:
@@ -340,8 +367,12 @@ def notebooks_folder() -> Path:
     return (repository() or Path(__file__).resolve().parent) / "notebooks"
 
 
-def _text(value: Any) -> str:
-    """A value as it is typed at the command line."""
+def as_typed(value: Any) -> str:
+    """A value as it is typed at the command line.
+
+    >>> [as_typed(value) for value in (2019, False, ("on", "qc"), ())]
+    ['2019', 'false', 'on,qc', 'none']
+    """
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(map(_text, value)) if isinstance(value, tuple) else str(value)
+    return (",".join(map(as_typed, value)) or _NONE) if isinstance(value, tuple | list) else str(value)

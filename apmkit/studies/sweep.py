@@ -6,6 +6,7 @@ import itertools
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from apmkit.studies.runs import new_folder, runs_folder, stamped, to_frame, write_json
@@ -17,7 +18,9 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 
-def combinations(study: Study, grid: Mapping[str, str], fixed: Mapping[str, Any]) -> list[Parameters]:
+def combinations(
+    study: Study, grid: Mapping[str, str], fixed: Mapping[str, Any]
+) -> tuple[list[Parameters], dict[Parameters, str]]:
     """All combinations of the values in `grid`, checked.
 
     Parameters
@@ -28,10 +31,16 @@ def combinations(study: Study, grid: Mapping[str, str], fixed: Mapping[str, Any]
     fixed : mapping
         Values of other parameters.
 
+    Returns
+    -------
+    sets : list of Parameters
+    skipped : dict of Parameters to str
+        Combinations that a rule between parameters forbids, and the rule's sentence.
+
     Raises
     ------
     StudyError
-        A name or value is not allowed, or a parameter is both fixed and in the grid.
+        A name or value is not allowed, a parameter is both fixed and in the grid, or no combination is allowed.
 
     Examples
     --------
@@ -40,16 +49,27 @@ def combinations(study: Study, grid: Mapping[str, str], fixed: Mapping[str, Any]
     >>> logs = (bool, Field(False, description="Take logarithms."))
     >>> few = create_model("Few", __base__=Parameters, first=first, logs=logs)
     >>> study = Study("us/few", "Few", "United States", (), few, estimate=print)
-    >>> [(p.first, p.logs) for p in combinations(study, {"first": "2014:2015", "logs": "all"}, {})]
+    >>> sets, skipped = combinations(study, {"first": "2014:2015", "logs": "all"}, {})
+    >>> [(p.first, p.logs) for p in sets]
     [(2014, False), (2014, True), (2015, False), (2015, True)]
     """
-    study.parameters(**fixed)
+    study.each_alone(**fixed)
     both = [name for name in grid if name in fixed]
     if both:
         raise StudyError(f"{both[0]} is both fixed and in the grid: give it once.")
     axes = [[(name, value) for value in _values(study, name, text)] for name, text in grid.items()]
-    sets = (study.parameters(**fixed, **dict(point)) for point in itertools.product(*axes))
-    return list(dict.fromkeys(sets))
+    sets: dict[Parameters, None] = {}
+    skipped: dict[Parameters, str] = {}
+    for point in itertools.product(*axes):
+        values = {**fixed, **dict(point)}
+        try:
+            sets[study.parameters(**values)] = None
+        except StudyError as error:
+            skipped[study.each_alone(**values)] = str(error).removeprefix(f"{study.name}: ")
+    if not sets:
+        others = f"none of these {len(skipped)} combinations is allowed; the first: " if len(skipped) > 1 else ""
+        raise StudyError(f"{study.name}: {others}{next(iter(skipped.values()))}")
+    return list(sets), skipped
 
 
 def _values(study: Study, name: str, text: str) -> list[Any]:
@@ -69,17 +89,25 @@ def _values(study: Study, name: str, text: str) -> list[Any]:
             raise StudyError(f"{name}={text!r} is not a range: write {name}=2014:2018, both ends included.") from None
         if not values:
             raise StudyError(f"The range {name}={text!r} is empty: write the lower end first.")
-        study.parameters(**{name: values[0]})
-        study.parameters(**{name: values[-1]})
+        study.each_alone(**{name: values[0]})
+        study.each_alone(**{name: values[-1]})
         return list(values)
     values = [part.strip() for part in text.split(",")]
     if "" in values:
         raise StudyError(f"--grid {name}={text} has an empty value: write {name}=first,second or {name}=all.")
+    for value in values:
+        study.each_alone(**{name: value})
     return values
 
 
 def sweep(
-    study: Study, sets: list[Parameters], *, jobs: int = 1, out: Path | None = None, progress: bool = False
+    study: Study,
+    sets: list[Parameters],
+    skipped: Mapping[Parameters, str] = MappingProxyType({}),
+    *,
+    jobs: int = 1,
+    out: Path | None = None,
+    progress: bool = False,
 ) -> tuple[Path, list[dict[str, Any]]]:
     """Estimate with each set of parameters and keep ``results.json`` and ``results.csv`` in a new folder.
 
@@ -87,7 +115,8 @@ def sweep(
     ----------
     study : Study
     sets : list of Parameters
-        From `combinations`.
+    skipped : mapping of Parameters to str, optional
+        Both from `combinations`; those skipped are not estimated and stand in both files with the reason.
     jobs : int
         Processes; the numbers do not depend on it.
     out : path, optional
@@ -99,7 +128,8 @@ def sweep(
     -------
     folder : Path
     records : list of dict
-        In the order of `sets`; one that failed holds `error` in place of estimates.
+        In the order of `sets`, then `skipped`; one that failed holds `error` in place of estimates, one that was
+        skipped holds `skipped`.
 
     Raises
     ------
@@ -118,7 +148,8 @@ def sweep(
             records.extend(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
         except BrokenProcessPool:
             lost = "A worker process died, perhaps for want of memory: sweep fewer sets or use fewer jobs."
-            records += [_failure(study, parameters, lost) for parameters in sets[len(records) :]]
+            records += [_without_result(study, parameters, error=lost) for parameters in sets[len(records) :]]
+        records += [_without_result(study, parameters, skipped=why) for parameters, why in skipped.items()]
         records = [stamped(record, final) for record in records]
         write_json(folder / "results.json", records)
         to_frame(records).to_csv(folder / "results.csv", index=False)
@@ -131,9 +162,9 @@ def _estimate(study: Study, parameters: Parameters) -> dict[str, Any]:
         try:
             record = study.run(parameters).to_dict()
         except Exception as error:  # one set must not lose the others
-            record = _failure(study, parameters, f"{type(error).__name__}: {error}")
+            record = _without_result(study, parameters, error=f"{type(error).__name__}: {error}")
     return {**record, "warnings": list(dict.fromkeys(str(w.message) for w in caught))}
 
 
-def _failure(study: Study, parameters: Parameters, error: str) -> dict[str, Any]:
-    return {"study": study.name, "parameters": parameters.plain(), "error": error}
+def _without_result(study: Study, parameters: Parameters, **why: str) -> dict[str, Any]:
+    return {"study": study.name, "parameters": parameters.plain(), **why}

@@ -7,7 +7,7 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
-from apmkit.studies.study import repository
+from apmkit.studies.study import StudyError, repository
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -86,7 +86,7 @@ def to_html(notebook: NotebookNode, *, title: str) -> str:
 
     Raises
     ------
-    ValueError
+    StudyError
         The text asks for a glued value that no cell has set.
     """
     from copy import deepcopy
@@ -227,7 +227,7 @@ def _role(name: str, text: str, values) -> str:
 
 def _value(key: str, values) -> dict[str, Any]:
     if key not in values:
-        raise ValueError(f"The text uses {key!r}, which no cell has glued: glue it, or use one of {', '.join(values)}.")
+        raise StudyError(f"The text uses {key!r}, which no cell has glued: glue it, or use one of {', '.join(values)}.")
     return values[key]
 
 
@@ -249,7 +249,7 @@ def _formatted(shown: str, spec: str) -> str:
     try:
         return format(kind(value), spec)
     except (TypeError, ValueError):
-        raise ValueError(
+        raise StudyError(
             f"A glued value shows as {shown}, which {spec!r} cannot format: glue a float or int."
         ) from None
 

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from apmkit.errors import ApmkitError
 from apmkit.studies import book
 
 CONFIG = "title: A book\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
@@ -56,8 +57,10 @@ def test_a_notebook_whose_process_dies_is_named(folders):
     assert list(book.stale_notebooks(sources, targets)) == [sources / "page.ipynb"]
 
 
-@pytest.mark.parametrize("changed", ["_library_digest", "_data_digest"])
-def test_a_changed_library_or_changed_data_make_a_notebook_stale(folders, monkeypatch, changed):
+@pytest.mark.parametrize(
+    ("changed", "other"), [("_library_digest", "x"), ("_data_digest", "x"), ("versions", {"pandas": "99"})]
+)
+def test_a_changed_library_changed_data_or_another_package_make_a_notebook_stale(folders, monkeypatch, changed, other):
     sources, targets = folders
     write_notebook(sources / "page.ipynb", "1")
     ((_, digest),) = book.stale_notebooks(sources, targets).values()
@@ -68,7 +71,7 @@ def test_a_changed_library_or_changed_data_make_a_notebook_stale(folders, monkey
     assert book.stale_notebooks(sources, targets) == {}
     assert list(book.stale_notebooks(sources, targets, all=True)) == [sources / "page.ipynb"]
 
-    monkeypatch.setattr(book, changed, lambda: "another")
+    monkeypatch.setattr(book, changed, lambda: other)
     assert list(book.stale_notebooks(sources, targets)) == [sources / "page.ipynb"]
 
 
@@ -88,7 +91,7 @@ def test_checkpoints_are_not_run(folders):
 
 
 def test_a_folder_without_a_book_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"holds no book: _config.yml is missing; run this in a clone"):
+    with pytest.raises(ApmkitError, match=r"holds no book: _config.yml is missing; run this in a clone"):
         book.build_book(tmp_path)
 
 
@@ -97,7 +100,7 @@ def test_a_number_of_jobs_below_one_is_refused(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "_config.yml").write_text(CONFIG)
     (tmp_path / "book" / "_toc.yml").write_text("format: jb-book\nroot: index\n")
-    with pytest.raises(ValueError, match="jobs is 0; it must be 1 or more"):
+    with pytest.raises(ApmkitError, match="jobs is 0; it must be 1 or more"):
         book.build_book(tmp_path, jobs=0)
 
 

@@ -90,6 +90,34 @@ def test_results_take_nothing_half_written_failed_or_damaged(toy, tmp_path):
     assert found == [record]
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"study": "us/toy"},
+        "study",
+        None,
+        {"run": None},
+        {"time": 3},
+        {"parameters": []},
+        {"headline": "other"},
+        {"estimates": {}},
+        {"estimates": {"mean": {"table": []}}},
+        {"error": 3},
+    ],
+)
+def test_a_record_that_lacks_something_is_left_out_with_a_warning(toy, tmp_path, broken):
+    record = {"run": "a", "time": "2026-01-01T00:00:00+00:00", **toy.run().to_dict()}
+    whole = {**record, **broken} if isinstance(broken, dict) and "study" not in broken else broken
+    for name, content in (("20260101T000000-us-toy-a", record), ("20260102T000000-us-toy-b", whole)):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        runs.write_json(tmp_path / "runs" / name / "result.json", content)
+    with pytest.warns(UserWarning, match=r"us-toy-b/result\.json is damaged and left out"):
+        found = runs.results(tmp_path / "runs")
+    assert found == [record]
+    assert len(runs.headlines(found)) == 1
+    assert len(runs.to_frame(found)) == 2
+
+
 def test_an_interrupted_run_leaves_no_result(tmp_path):
     def interrupted(parent, *written):
         with runs.new_folder(parent, "us/toy", {}) as (folder, _):

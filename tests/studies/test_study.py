@@ -2,6 +2,7 @@
 
 import ast
 import json
+from typing import Literal
 
 import nbformat
 import pytest
@@ -66,7 +67,7 @@ def test_study_names_itself_and_registered_data(name):
         ({"scale": float("nan")}, "us/toy: scale=nan is not allowed; give a number from 0.5 to 2."),
         ({"level": "99"}, "us/toy: level='99' is not allowed; give one of 90, 95."),
         ({"log": "perhaps"}, "us/toy: log='perhaps' is not allowed; give one of false, true."),
-        ({"leave_out": "on,ab"}, "us/toy: leave_out='ab' is not allowed; give any of on, qc."),
+        ({"leave_out": "on,ab"}, "us/toy: leave_out='ab' is not allowed; give none, or any of on, qc."),
         ({"log": True, "outcome": "visits"}, "us/toy: log=true needs outcome=cost."),
         (
             {"first": 0, "scale": 3},
@@ -85,7 +86,8 @@ def test_values_typed_as_text_become_the_values_of_the_class(toy):
     typed = toy.parameters(first="2", scale="1.5", level="90", log="true", leave_out="on,qc")
     assert typed == toy.parameters(first=2, scale=1.5, level=90, log=True, leave_out=["on", "qc"])
     assert typed.plain()["leave_out"] == ["on", "qc"]
-    assert toy.parameters(leave_out="").leave_out == ()
+    assert toy.parameters(leave_out="").leave_out == toy.parameters(leave_out="none").leave_out == ()
+    assert toy.parameters(trouble="none").trouble == "none"
 
 
 def test_changed_lists_only_what_differs_from_the_defaults(toy):
@@ -111,6 +113,11 @@ def test_a_class_that_leaves_a_parameter_open_cannot_be_written():
         class HalfOpen(Parameters):
             half: int = Field(1, ge=0, description="No upper end.")
 
+    with pytest.raises(TypeError, match="'some' of Unclear: 'none' stands for no value at all"):
+
+        class Unclear(Parameters):
+            some: tuple[Literal["none", "all"], ...] = Field((), description="Members.")
+
     with pytest.raises(TypeError, match="'bare' of Bare needs a default and a description"):
 
         class Bare(Parameters):
@@ -118,11 +125,19 @@ def test_a_class_that_leaves_a_parameter_open_cannot_be_written():
 
 
 def test_parameter_table_gives_name_meaning_default_and_allowed(toy):
-    table = studies.parameter_table("us/toy").set_index("name")
+    table = toy.parameter_table().set_index("name")
     assert list(table.columns) == ["meaning", "default", "allowed"]
     assert table.loc["first"].tolist() == ["First of the numbers to use.", "1", "whole number from 1 to 3"]
     assert table.loc["log"].tolist() == ["Take logarithms.", "false", "false, true"]
-    assert table.loc["leave_out", "allowed"] == "any of on, qc"
+    assert table.loc["leave_out", ["default", "allowed"]].tolist() == ["none", "none, or any of on, qc"]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_default_is_shown_as_it_can_be_typed(name):
+    study = studies.get(name)
+    shown = study.parameter_table().set_index("name")["default"]
+    assert shown.ne("").all()
+    assert study.parameters(**shown) == study.parameters()
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_name():
@@ -150,6 +165,12 @@ def test_to_dict_holds_parameters_estimates_and_versions_as_plain_json(toy):
     assert record["parameters"]["first"] == 2
     assert record["estimates"]["mean"]["table"][0]["estimate"] == 6
     assert set(record["versions"]) == {"apmkit", "python", "numpy", "pandas", "scipy"}
+
+
+def test_versions_of_a_result_and_of_its_estimates_agree(toy):
+    record = toy.run().to_dict()
+    for estimate in record["estimates"].values():
+        assert estimate["provenance"]["versions"].items() <= record["versions"].items()
 
 
 def test_to_dict_holds_the_checksum_of_each_data_set(toy):

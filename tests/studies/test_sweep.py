@@ -6,7 +6,8 @@ import json
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from apmkit.studies import StudyError
+from apmkit import studies
+from apmkit.studies import StudyError, runs
 from apmkit.studies.sweep import combinations, sweep
 
 
@@ -18,15 +19,50 @@ def workers():
 
 
 def test_grid_takes_lists_ranges_and_all(toy):
-    sets = combinations(toy, {"outcome": "all", "first": "1:2", "level": "90,95"}, {"scale": "2"})
+    sets, skipped = combinations(toy, {"outcome": "all", "first": "1:2", "level": "90,95"}, {"scale": "2"})
     assert len(sets) == 8
+    assert skipped == {}
     assert {(p.outcome, p.first, p.level) for p in sets} == {
         (o, f, v) for o in ("cost", "visits") for f in (1, 2) for v in (90, 95)
     }
     assert {p.scale for p in sets} == {2.0}
-    assert [p.log for p in combinations(toy, {"log": "all"}, {})] == [False, True]
-    assert [p.leave_out for p in combinations(toy, {"leave_out": "all"}, {})] == [("on",), ("qc",)]
-    assert len(combinations(toy, {"first": "2,2,3"}, {})) == 2
+    assert [p.log for p in combinations(toy, {"log": "all"}, {})[0]] == [False, True]
+    assert [p.leave_out for p in combinations(toy, {"leave_out": "all"}, {})[0]] == [("on",), ("qc",)]
+    assert [p.leave_out for p in combinations(toy, {"leave_out": "none,qc"}, {})[0]] == [(), ("qc",)]
+    assert len(combinations(toy, {"first": "2,2,3"}, {})[0]) == 2
+
+
+def test_rules_between_parameters_are_asked_of_whole_combinations_only(toy):
+    sets, skipped = combinations(toy, {"outcome": "cost"}, {"log": "true"})
+    assert [(p.outcome, p.log) for p in sets] == [("cost", True)]
+    assert skipped == {}
+
+
+def test_a_value_that_needs_another_one_can_be_in_the_grid_beside_it():
+    study = studies.get("canada/bc_lfp")
+    sets, _ = combinations(study, {"first_year": "2019:2020"}, {"partly_treated": "pre"})
+    assert [p.first_year for p in sets] == [2019, 2020]
+
+
+def test_combinations_that_a_rule_forbids_are_skipped_with_the_rule(toy):
+    sets, skipped = combinations(toy, {"outcome": "all", "log": "all", "first": "1,1"}, {})
+    assert [(p.outcome, p.log) for p in sets] == [("cost", False), ("cost", True), ("visits", False)]
+    assert [(p.plain()["outcome"], p.plain()["log"], why) for p, why in skipped.items()] == [
+        ("visits", True, "log=true needs outcome=cost.")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "expected"),
+    [
+        ("us/mssp_downside_risk", {"outcome": "all", "scale": "all"}, {"quality_score", "savings_rate"}),
+        ("canada/bc_lfp", {"outcome": "all", "first_year": "2010:2020"}, {"payments_per_capita"}),
+    ],
+)
+def test_a_real_study_is_swept_over_all_that_its_rules_allow(name, grid, expected):
+    sets, skipped = combinations(studies.get(name), grid, {})
+    assert {p.outcome for p in sets} == set(studies.get(name).Parameters.choices("outcome"))
+    assert {p.outcome for p in skipped} == expected
 
 
 @pytest.mark.parametrize(
@@ -42,7 +78,14 @@ def test_grid_takes_lists_ranges_and_all(toy):
         ({"outcome": "cost,"}, {}, "--grid outcome=cost, has an empty value"),
         ({"outcome": "all"}, {"outcome": "cost"}, "outcome is both fixed and in the grid: give it once"),
         ({"outcome": "all"}, {"frist": 1}, "no parameter 'frist'"),
-        ({"outcome": "all"}, {"log": True}, "us/toy: log=true needs outcome=cost"),
+        ({"first": "all,4"}, {}, "first='all' is not allowed"),
+        ({"outcome": "all"}, {"first": 9}, "first=9 is not allowed"),
+        ({"outcome": "visits"}, {"log": True}, r"^us/toy: log=true needs outcome=cost\.$"),
+        (
+            {"outcome": "visits", "first": "1:2"},
+            {"log": True},
+            r"^us/toy: none of these 2 combinations is allowed; the first: log=true needs outcome=cost\.$",
+        ),
     ],
 )
 def test_a_wrong_grid_is_refused_before_anything_runs(toy, grid, fixed, sentence):
@@ -51,7 +94,7 @@ def test_a_wrong_grid_is_refused_before_anything_runs(toy, grid, fixed, sentence
 
 
 def test_numbers_do_not_depend_on_the_number_of_workers(toy, workers):
-    sets = combinations(toy, {"outcome": "all", "first": "1:3"}, {})
+    sets, _ = combinations(toy, {"outcome": "all", "first": "1:3"}, {})
     _, alone = sweep(toy, sets, jobs=1)
     _, together = sweep(toy, sets, jobs=2)
     assert [record["parameters"] for record in alone] == [p.plain() for p in sets]
@@ -61,7 +104,7 @@ def test_numbers_do_not_depend_on_the_number_of_workers(toy, workers):
 
 
 def test_a_failing_set_is_reported_in_its_row_and_loses_no_other(toy):
-    folder, records = sweep(toy, combinations(toy, {"trouble": "none,error", "first": "1,3"}, {}))
+    folder, records = sweep(toy, *combinations(toy, {"trouble": "none,error", "first": "1,3"}, {}))
     assert [record.get("error") for record in records] == [None, None] + ["RuntimeError: the numbers ran out."] * 2
     assert records[1]["warnings"] == ["One number only."]
     assert json.loads((folder / "results.json").read_text()) == records
@@ -73,8 +116,22 @@ def test_a_failing_set_is_reported_in_its_row_and_loses_no_other(toy):
     assert [float(row["estimate"]) for row in rows[:4]] == [5, 5, 7, 7]
 
 
+def test_what_was_skipped_stands_in_both_files_with_the_reason(toy):
+    folder, records = sweep(toy, *combinations(toy, {"outcome": "all", "log": "true"}, {}))
+    assert [record.get("skipped") for record in records] == [None, "log=true needs outcome=cost."]
+    assert json.loads((folder / "results.json").read_text()) == records == runs.results(folder)
+    with (folder / "results.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    assert (last["parameters.outcome"], last["estimate"], last["skipped"]) == (
+        "visits",
+        "",
+        "log=true needs outcome=cost.",
+    )
+    assert runs.headlines(records)["changed"].tolist() == ["log=true"]
+
+
 def test_a_worker_that_dies_is_reported_and_what_was_done_is_kept(toy, workers):
-    _, records = sweep(toy, combinations(toy, {"trouble": "none,exit"}, {}), jobs=2)
+    _, records = sweep(toy, *combinations(toy, {"trouble": "none,exit"}, {}), jobs=2)
     assert len(records) == 2
     assert records[1]["error"].startswith("A worker process died, perhaps for want of memory")
 
