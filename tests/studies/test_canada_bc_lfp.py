@@ -1,7 +1,5 @@
 """The study of British Columbia's Longitudinal Family Physician model."""
 
-import json
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,16 +54,6 @@ def _close_figures():
 
 def panel(frame, **values):
     return lfp.province_panel(frame, STUDY.parameters(**values))
-
-
-def test_the_parameters_cell_of_the_notebook_has_the_names_and_defaults_of_the_class():
-    cells = json.loads(STUDY.notebook.read_text(encoding="utf-8"))["cells"]
-    (cell,) = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    namespace: dict = {}
-    exec("".join(cell["source"]), namespace)  # the notebook's own assignments
-    namespace.pop("__builtins__")
-    assert set(namespace) == set(lfp.BcLfpParameters.model_fields)
-    assert STUDY.from_cell(namespace) == STUDY.parameters()
 
 
 def test_payments_are_divided_by_the_population_of_the_year_in_which_the_fiscal_year_starts(frame):
