@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from apmkit.errors import ApmkitError
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -84,21 +86,27 @@ def event_study(
 
     Raises
     ------
-    ValueError
+    ApmkitError
         The terms have no relative time.
     """
     table = estimate.table
     if "relative_time" not in table:
-        raise ValueError('This estimate has no relative time: call aggregate("event") first.')
+        raise ApmkitError('This estimate has no relative time: call aggregate("event") first.')
     ax = _axes(ax)
     time, blue, grey = table["relative_time"].to_numpy(), PALETTE["blue"], PALETTE["grey"]
+    level = f"{100 * estimate.level:.6g}%"
     if band:
         bounds = estimate.uniform_band(seed=seed)
         varies = (bounds["high"] > bounds["low"]).to_numpy()
         ax.vlines(time[varies], bounds["low"][varies], bounds["high"][varies], color=PALETTE["sky"], alpha=0.45, lw=7,
-                  label=f"{estimate.level:.0%} band for all at once")  # fmt: skip
+                  label=f"{level} band for all at once")  # fmt: skip
     ax.vlines(
-        time, table["ci_low"], table["ci_high"], color=blue, lw=1.8, label=f"{estimate.level:.0%} interval for each"
+        time,
+        table["ci_low"],
+        table["ci_high"],
+        color=blue,
+        lw=1.8,
+        label=f"{level} interval for each",
     )
     ax.plot(time, table["estimate"], "o", color=blue, ms=5.5)
     if -1 not in time and (time < -1).any():
@@ -134,7 +142,7 @@ def intervals(
         at = int(np.flatnonzero(terms == name)[0]) if (terms == name).any() else 0
         rows.append(estimate.table.iloc[at])
     if not rows:
-        raise ValueError("There is no estimate to show.")
+        raise ApmkitError("There is no estimate to show.")
     ax = _axes(ax, height=0.9 + 0.42 * len(rows))
     for y, row in enumerate(rows):
         ax.plot([row.ci_low, row.ci_high], [y, y], color=PALETTE["blue"], lw=1.8)
@@ -150,7 +158,7 @@ def intervals(
 
 
 def weights_heatmap(estimate: Estimate, term: str | None = None, *, ax: Axes | None = None) -> Axes:
-    """What an estimator puts on the mean outcome of each cohort and period: blue adds, red subtracts.
+    """The weights an estimator puts on the outcomes of each cohort in each period: blue adds, red subtracts.
 
     Treated cells are framed. A treated cell in red is an effect that counts negatively.
 
@@ -172,7 +180,7 @@ def weights_heatmap(estimate: Estimate, term: str | None = None, *, ax: Axes | N
     numbers = frame.round(2).to_numpy() + 0.0  # adding zero turns -0.0 into 0.0
     sns.heatmap(frame, ax=ax, cmap="RdBu", center=0, vmin=-limit, vmax=limit, linewidths=0.5, linecolor="white",
                 annot=numbers if len(frame.columns) <= 12 else False, fmt=".2f", annot_kws={"fontsize": 7.5},
-                cbar_kws={"label": "Weight on the cell's mean"})  # fmt: skip
+                cbar_kws={"label": "Weight on the cell"})  # fmt: skip
     for row, cohort in enumerate(frame.index):
         for column, period in enumerate(frame.columns):
             if cohort != "never" and period >= cohort:
@@ -197,7 +205,7 @@ def synthetic_paths(estimate: Estimate, *, ax: Axes | None = None, label: str | 
 
     Raises
     ------
-    ValueError
+    ApmkitError
         The estimate has no synthetic path.
     """
     path = _detail(estimate, "path")
@@ -227,7 +235,7 @@ def placebo_gaps(estimate: Estimate, *, ax: Axes | None = None, label: str | Non
 
     Raises
     ------
-    ValueError
+    ApmkitError
         The estimate has no placebos.
     """
     gaps, path = _detail(estimate, "placebo_gaps"), _detail(estimate, "path")
@@ -264,7 +272,7 @@ def donor_weights(estimate: Estimate, *, ax: Axes | None = None, most: int = 20)
 
     Raises
     ------
-    ValueError
+    ApmkitError
         The estimate has no donor weights.
     """
     weights = _detail(estimate, "donor_weights")
@@ -289,7 +297,7 @@ def broken_lines(ax: Axes, frame: pd.DataFrame, **style) -> None:
     frame = frame.reindex(np.union1d(periods, periods[:-1][steps > steps.min()] + steps.min()))
     missing = np.pad(frame.isna().all(axis=1), 1, constant_values=True)
     alone = missing[:-2] & missing[2:]
-    ax.plot(frame.index, frame, marker="o", ms=2 * style["lw"] + 1, markevery=list(np.flatnonzero(alone)), **style)
+    ax.plot(frame.index, frame, marker="o", ms=2 * style["lw"] + 2, markevery=list(np.flatnonzero(alone)), **style)
 
 
 def name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None:
@@ -305,20 +313,20 @@ def name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None
         Height and colour by name.
     """
     names = sorted(ends, key=lambda name: ends[name][0])
-    apart = 0.055 * np.diff(ax.get_ylim()).item()
+    apart = 0.05 * np.diff(ax.get_ylim()).item()
     wanted = np.array([ends[name][0] for name in names])
     steps = apart * np.arange(len(names))
     placed = np.maximum.accumulate(wanted - steps)
     # Halfway between pushing up from below and pushing down from above.
     placed = (placed + np.minimum.accumulate((wanted - steps)[::-1])[::-1]) / 2 + steps
     for name, height in zip(names, placed, strict=True):
-        ax.annotate(name, (x, height), xytext=(8, 0), textcoords="offset points", va="center",
+        ax.annotate(name, (x, height), xytext=(7, 0), textcoords="offset points", va="center", fontsize="small",
                     color=ends[name][1], annotation_clip=False)  # fmt: skip
 
 
 def _detail(estimate: Estimate, name: str):
     if name not in estimate.details:
-        raise ValueError(f"This estimate ({estimate.estimator}) has no {name}: it has {sorted(estimate.details)}.")
+        raise ApmkitError(f"This estimate ({estimate.estimator}) has no {name}: it has {sorted(estimate.details)}.")
     return estimate.details[name]
 
 

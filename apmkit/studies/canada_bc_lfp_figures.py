@@ -42,7 +42,6 @@ def gap_table(estimates: Mapping[str, Estimate], measure: Measure, what: str = "
             row |= {
                 "Rank": f"{found['rank']} of {found['n_placebos'] + 1}",
                 "p": estimate.table["p_value"].iloc[0],
-                "Lowest possible p": found["p_value_floor"],
             }
         rows.append(row)
     return pd.DataFrame(rows)
@@ -78,19 +77,22 @@ def outcome_table(found: Mapping[str, Mapping[str, Estimate]], chosen: str) -> p
 
 def table(frame: pd.DataFrame, source: str):
     """A table as a reader sees it: no index, numbers rounded, the source below."""
-    formats = {"p": "{:.3f}", "Lowest possible p": "{:.3f}", "Its weight": "{:.2f}"}
+    formats = {"p": "{:.3f}", "Its weight": "{:.2f}"}
     caption = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
     return (
         frame.style.hide()
         .format(precision=1, formatter={name: form for name, form in formats.items() if name in frame})
         .set_properties(**{"text-align": "left"})
         .set_caption(f"Source: {source}")
+        .set_properties(subset=[name for name in frame if name == "Rank"], **{"white-space": "nowrap"})
+        .set_properties(subset=frame.columns[:1], **{"min-width": "9em"})
         .set_table_styles([{"selector": "caption", "props": caption}, {"selector": "th", "props": "text-align: left"}])
     )
 
 
 def province_lines(frame: pd.DataFrame, estimate: Estimate, measure: Measure):
-    """Figure: the outcome of every province; British Columbia and the three donors of most weight are named.
+    """Figure: the outcome of every province; named are British Columbia, the provinces left out, the three
+    donors of most weight and, where tested, the donor of the largest placebo gap.
 
     Parameters
     ----------
@@ -111,7 +113,10 @@ def province_lines(frame: pd.DataFrame, estimate: Estimate, measure: Measure):
         broken_lines(ax, wide[left_out], color=PALETTE["grey"], lw=1.1, ls=":")
     broken_lines(ax, wide[[TREATED]], color=PALETTE["blue"], lw=2.4)
     ax.axvline(panel.cohorts.min() - 0.5, color=PALETTE["grey"], lw=0.9, ls=":")
-    named = [] if equal_weights(estimate) else estimate.details["donor_weights"]["unit"].head(3)
+    named = [] if equal_weights(estimate) else list(estimate.details["donor_weights"]["unit"].head(3))
+    if "placebos" in estimate.details:
+        placebos = estimate.details["placebos"].set_index("unit")["estimate"]
+        named.append(placebos.abs().idxmax())
     last = wide.iloc[-1]
     ends = {name: (last[name], PALETTE["grey"]) for name in [*named, *left_out]}
     name_ends(ax, wide.index[-1], ends | {TREATED: (last[TREATED], PALETTE["blue"])})

@@ -317,10 +317,10 @@ def supply_sentence(frame: pd.DataFrame, estimate: Estimate | None) -> str:
         return text
     path = estimate.details["path"]
     start, end = path.iloc[estimate.diagnostics["n_pre_periods"] - 1], path.iloc[-1]
-    moved = end["synthetic"] - start["synthetic"]
+    own, other = end["treated"] - start["treated"], end["synthetic"] - start["synthetic"]
     return (
-        f"{text} The rate per 100,000 went from {start['treated']:.1f} in {start['period']:.0f} to "
-        f"{end['treated']:.1f} in {end['period']:.0f}; that of the comparison changed by {moved:+.1f}."
+        f"{text} The rate per 100,000 changed by {own:+.1f}, from {start['treated']:.1f} in {start['period']:.0f} to "
+        f"{end['treated']:.1f} in {end['period']:.0f}; that of the comparison changed by {other:+.1f}."
     )
 
 

@@ -275,7 +275,7 @@ def test_supply_is_told_with_the_change_of_the_comparison_where_there_is_one(fra
     moved = path.loc[2024, "synthetic"] - path.loc[2022, "synthetic"]
     own = frame.query("province == 'British Columbia'").set_index("year")["family_physicians_per_100k"]
     told = supply_sentence(frame, found)
-    assert f"went from {own[2022]:.1f} in 2022 to {own[2024]:.1f} in 2024" in told
+    assert f"changed by {own[2024] - own[2022]:+.1f}, from {own[2022]:.1f} in 2022 to {own[2024]:.1f} in 2024" in told
     assert told.endswith(f"that of the comparison changed by {moved:+.1f}.")
     assert "rate" not in supply_sentence(frame, None)
 
@@ -316,7 +316,7 @@ def test_figures_name_the_donors_that_matter_and_hide_no_placebo(frame, default)
     named = {text.get_text() for text in plots.placebo_gaps(estimate).texts}
     assert named == {"British Columbia", leading[0], placebos.abs().idxmax()}
     named = {text.get_text() for text in province_lines(frame, estimate, MEASURES["payments_per_capita"]).texts}
-    assert named == {"British Columbia", "Ontario", *leading[:3]}
+    assert named == {"British Columbia", "Ontario", *leading[:3], placebos.abs().idxmax()}
     ax = placebo_dots({"Synthetic control": estimate}, MEASURES["payments_per_capita"])
     diamond, dots = ax.lines[:2]
     assert diamond.get_markerfacecolor() == "none"
