@@ -96,11 +96,14 @@ def run(study: Study, parameters: Parameters, *, out: Path | None = None, progre
 
     Raises
     ------
+    DataError
+        A file that the study reads is absent, changed or truncated.
     RunFailed
         A cell failed, the kernel died, or no result was recorded.
     """
     from apmkit.studies.webpage import to_html
 
+    study.require_data()
     with new_folder(runs_folder(out), study.name, parameters.plain()) as (folder, final):
         stem = study.name.rpartition("/")[2]
         notebook = folder / f"{stem}.ipynb"

@@ -293,6 +293,19 @@ class Study:
             raise StudyError(f"The cell tagged 'parameters' does not set {', '.join(absent)}: {self.name} needs each.")
         return self.parameters(**{name: namespace[name] for name in self.Parameters.model_fields})
 
+    def require_data(self) -> None:
+        """Refuse to start without the data.
+
+        Raises
+        ------
+        DataError
+            A file is absent, changed or truncated.
+        """
+        from apmkit import datasets
+
+        for name in self.data:
+            datasets.checksum(name)
+
     def run(self, parameters: Parameters | None = None) -> Result:
         """The estimation with these parameters, the defaults if none are given; no notebook is run."""
         parameters = self.parameters() if parameters is None else parameters

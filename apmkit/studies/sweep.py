@@ -135,12 +135,15 @@ def sweep(
     ------
     StudyError
         `jobs` is below 1.
+    DataError
+        A file that the study reads is absent, changed or truncated.
     """
     from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
     from tqdm import tqdm
 
     if jobs < 1:
         raise StudyError(f"jobs={jobs} is not allowed; give 1 or more.")
+    study.require_data()
     with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
         records = []
         work = get_reusable_executor(jobs, env=_ONE_THREAD).map(_estimate, itertools.repeat(study), sets)

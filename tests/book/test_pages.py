@@ -2,12 +2,18 @@
 
 import json
 import re
+import shlex
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from markdown_it import MarkdownIt
 
 from apmkit import datasets, studies
+from apmkit.cli import main
 from apmkit.studies import pages
+
+RERUN = (Path(__file__).parents[2] / "book" / "rerun.md").read_text(encoding="utf-8")
 
 
 def visible_text(markdown):
@@ -69,6 +75,30 @@ def test_all_rows_of_a_table_have_as_many_cells_as_its_header():
     for page in (pages.data_page(), pages.parameters_page()):
         for table in re.findall(r"(?:^\|.*\|\n?)+", page, flags=re.MULTILINE):
             assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table.splitlines()[0]
+
+
+@pytest.mark.parametrize("line", re.findall(r"^apmkit .+$", RERUN, flags=re.MULTILINE))
+def test_every_command_on_the_page_about_rerunning_starts_its_work(line, monkeypatch, tmp_path):
+    class Started(Exception):
+        pass
+
+    def start(*_, **__):
+        raise Started
+
+    for work in ("studies.runs.run", "studies.sweep.sweep", "studies.book.build_book", "datasets.add"):
+        monkeypatch.setattr(f"apmkit.{work}", start)
+    monkeypatch.setattr("apmkit.datasets.years", lambda name: [2013, 2024])  # as if the file of 2024 were added
+    monkeypatch.setenv("APMKIT_RUNS", str(tmp_path))
+    result = CliRunner().invoke(main, ["--debug", *shlex.split(line)[1:]])
+    assert result.exit_code == 0 or isinstance(result.exception, Started), result.output
+
+
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
+def test_the_python_on_the_page_about_rerunning_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", RERUN, flags=re.DOTALL)
+    namespace: dict = {}
+    exec(code, namespace)  # the page's own example
+    assert len(namespace["panel"].periods) == 11
 
 
 def test_an_unchanged_page_is_not_written_again(tmp_path):

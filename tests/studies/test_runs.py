@@ -2,12 +2,15 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import nbformat
 import papermill
 import pytest
 
+from apmkit import datasets
 from apmkit.studies import StudyError, runs
+from apmkit.studies.sweep import sweep
 
 
 def only(folder, pattern):
@@ -35,6 +38,18 @@ def test_a_run_leaves_notebook_page_and_result_and_uses_this_python(toy, tmp_pat
     expected = json.loads(json.dumps(toy.run(parameters).to_dict()))
     assert {k: v for k, v in result.items() if k not in ("run", "time")} == expected
     assert runs.results(folder.parent) == [result]
+
+
+@pytest.mark.parametrize("start", [runs.run, lambda study, parameters: sweep(study, [parameters])])
+def test_nothing_starts_without_the_data(toy, tmp_path, monkeypatch, start):
+    from apmkit.datasets import store
+
+    monkeypatch.setattr(store, "SHIPPED", tmp_path)
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path / "data"))
+    study = replace(toy, data=("npdb_payments",))
+    with pytest.raises(datasets.DataError, match=r"lacks cihi_npdb_.* download National Physician Database payments"):
+        start(study, study.parameters())
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_failing_cell_is_named_and_its_traceback_kept(toy, tmp_path):
