@@ -320,7 +320,7 @@ def name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None
     # Halfway between pushing up from below and pushing down from above.
     placed = (placed + np.minimum.accumulate((wanted - steps)[::-1])[::-1]) / 2 + steps
     for name, height in zip(names, placed, strict=True):
-        ax.annotate(name, (x, height), xytext=(7, 0), textcoords="offset points", va="center", fontsize="small",
+        ax.annotate(name, (x, height), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small",
                     color=ends[name][1], annotation_clip=False)  # fmt: skip
 
 

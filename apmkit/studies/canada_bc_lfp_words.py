@@ -115,7 +115,7 @@ def _years_after(estimate: Estimate) -> list[int]:
 def by_other_methods(methods: Mapping[str, Estimate], chosen: str, measure: Measure) -> str:
     """The range of gaps, and of ranks where tested, of the methods that are not the chosen one."""
     others = [estimate for name, estimate in methods.items() if name != chosen]
-    ranks = [estimate.diagnostics["rank"] for estimate in others if measure.tested]
+    ranks = _ranks(others)
     return measure.span(_gaps(others)) + (f", rank {min(ranks)} to {max(ranks)}" if ranks else "")
 
 
@@ -254,12 +254,30 @@ def range_sentence(found: Mapping[str, Estimate], measure: Measure) -> str:
     """How far the gap moves with choices that could as well have been made."""
     gaps = {name: estimate.table["estimate"].iloc[0] for name, estimate in found.items()}
     low, high = min(gaps, key=gaps.get), max(gaps, key=gaps.get)
-    ranks = [estimate.diagnostics["rank"] for estimate in found.values() if "rank" in estimate.diagnostics]
+    ranks = _ranks(found.values())
     first = f"; it ranks first in {ranks.count(1) or 'none'} of them" if ranks else ""
     return (
         f"Over {len(found)} choices of method, donors and years the gap runs from {measure.span([gaps[low]])} ({low}) "
         f"to {measure.span([gaps[high]])} ({high}){first}."
     )
+
+
+def caution_sentence(found: Mapping[str, Estimate], starts: pd.DataFrame, measure: Measure) -> str:
+    """How far the gap moves with other choices, and whether pretended starts rank first, to stand after the finding."""
+    ranks = _ranks(found.values())
+    told = f"Over {len(found)} choices of method, donors and years the gap is {measure.span(_gaps(found.values()))}"
+    told += f" and ranks first in {ranks.count(1) or 'none'}." if ranks else "."
+    if starts["rank"].isna().all():
+        return told
+    first, doubt = int((starts["rank"] == 1).sum()), "; a first rank alone proves little"
+    years = f"{len(starts)} earlier year{'s' if len(starts) > 1 else ''}"
+    return f"{told} Of starts pretended in {years}, {first or 'none'} rank{'s' if first == 1 else ''} first" + (
+        f"{doubt}." if first else "."
+    )
+
+
+def _ranks(estimates) -> list[int]:
+    return [estimate.diagnostics["rank"] for estimate in estimates if "rank" in estimate.diagnostics]
 
 
 def detectable_sentence(estimate: Estimate, measure: Measure) -> str:
