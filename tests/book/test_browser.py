@@ -23,6 +23,7 @@ TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
 CHAPTERS = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 STUDIES = [page for page in CHAPTERS if page.startswith("notebooks/")]
 WIDE, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
+PAPER = {"width": 718, "height": 1046}  # A4 less margins of a centimetre, at 96 pixels an inch
 
 CONTRAST = """() => {
   const pixel = Object.assign(document.createElement('canvas'), {width: 1, height: 1});
@@ -140,6 +141,17 @@ def test_figures_keep_a_readable_size_on_a_phone(visit, name):
 def test_tables_break_no_word_and_no_number(visit, name, viewport):
     page, _ = visit(name, viewport=viewport)
     assert page.evaluate(BROKEN_WORDS) == []
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_printed_study_cuts_no_table_and_keeps_solutions_folded(visit, name):
+    page, _ = visit(name, viewport=PAPER)
+    page.emulate_media(media="print")
+    page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details").count() > 0
+    assert page.locator("details[open]").count() == 0
+    rights = page.evaluate("() => [...document.querySelectorAll('table')].map(e => e.getBoundingClientRect().right)")
+    assert max(rights) <= PAPER["width"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
