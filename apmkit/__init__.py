@@ -21,7 +21,13 @@ _HOMES = {
     "difference_in_differences": "apmkit.synth",
     "in_time_placebo": "apmkit.synth",
     "leave_one_donor_out": "apmkit.synth",
+    "ApmkitError": "apmkit.errors",
+    "DesignWarning": "apmkit.errors",
+    "EstimationError": "apmkit.errors",
+    "PanelError": "apmkit.errors",
     "datasets": "apmkit.datasets",
+    "plots": "apmkit.plots",
+    "studies": "apmkit.studies",
     "load": "apmkit.datasets",
 }
 

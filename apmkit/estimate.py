@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from apmkit.errors import ApmkitError
 from apmkit.panel import Panel
 
 
@@ -62,13 +63,25 @@ class Estimate:
     call: str = ""
     seed: int | None = None
     panel: Panel | None = None
+    """The estimation sample."""
+    given: Panel | None = None
+    """The panel from which the sample was taken, where they differ."""
     combination: Any = None
-    """For difference-in-differences: the weights on cohort x period cells (`apmkit.did.kernel.Combination`)."""
-    overall_of: Callable[[], Estimate] | None = None
+    """For difference-in-differences: the weights on outcomes (`apmkit.did.kernel.Combination`)."""
+    aggregated_by: str | None = None
+    """For an average of effects of cohorts and periods: how they were averaged."""
 
     def __post_init__(self):
         for name in ("diagnostics", "details"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __getstate__(self):
+        return {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in vars(self).items()}
+
+    def __setstate__(self, state):
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        self.__post_init__()
 
     @classmethod
     def from_covariance(
@@ -86,16 +99,16 @@ class Estimate:
 
         Raises
         ------
-        ValueError
+        ApmkitError
             `level` is not between 0 and 1, or a variance is negative.
         """
         if not 0 < level < 1:
-            raise ValueError(f"level={level} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
+            raise ApmkitError(f"level={level} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
         variance = np.diag(covariance).copy()
         scale = np.nanmax(np.abs(variance), initial=0.0)
         if (variance < -1e-9 * scale).any():
             worst = terms["term"].iloc[int(np.nanargmin(variance))]
-            raise ValueError(f"The variance of {worst!r} is negative: the covariance given is not a covariance.")
+            raise ApmkitError(f"The variance of {worst!r} is negative: the covariance given is not a covariance.")
         se = np.sqrt(np.maximum(variance, 0))
         normal, df = math.isinf(degrees_of_freedom), degrees_of_freedom
         half = (special.ndtri(0.5 + level / 2) if normal else special.stdtrit(df, 0.5 + level / 2)) * se
@@ -124,11 +137,11 @@ class Estimate:
 
         Raises
         ------
-        ValueError
+        ApmkitError
             The estimator has no influence function.
         """
         if self.combination is None:
-            raise ValueError(f"{self.estimator} has no influence function: its inference is by permutation.")
+            raise ApmkitError(f"{self.estimator} has no influence function: its inference is by permutation.")
         return pd.DataFrame(
             self.combination.influence(), index=self.panel.clusters, columns=pd.Index(self.table["term"])
         )
@@ -140,14 +153,13 @@ class Estimate:
 
         from apmkit import __version__
 
-        return MappingProxyType(
-            {
-                "call": self.call,
-                "data_sha256": None if self.panel is None else self.panel.checksum,
-                "versions": {"apmkit": __version__, **{name: version(name) for name in ("numpy", "pandas", "scipy")}},
-                "seed": self.seed,
-            }
-        )
+        data = self.given or self.panel
+        return {
+            "call": self.call,
+            "data_sha256": None if data is None else data.checksum,
+            "versions": {"apmkit": __version__, **{name: version(name) for name in ("numpy", "pandas", "scipy")}},
+            "seed": self.seed,
+        }
 
     @property
     def overall(self) -> Estimate:
@@ -155,24 +167,26 @@ class Estimate:
 
         Raises
         ------
-        ValueError
+        ApmkitError
             The result is not an aggregation by event time, cohort or calendar time.
         """
-        if self.overall_of is None:
-            raise ValueError('overall belongs to an aggregated result: call aggregate("event") first.')
-        return self.overall_of()
+        if self.aggregated_by in (None, "simple"):
+            raise ApmkitError('overall belongs to an aggregated result: call aggregate("event") first.')
+        from apmkit.did.aggregation import overall
+
+        return overall(self)
 
     def term(self, name: str) -> Estimate:
         """The result of one term.
 
         Raises
         ------
-        ValueError
+        ApmkitError
             There is no such term.
         """
         names = self.table["term"].tolist()
         if name not in names:
-            raise ValueError(f"There is no term {name!r}: the terms are {', '.join(names)}.")
+            raise ApmkitError(f"There is no term {name!r}: the terms are {', '.join(names)}.")
         at = names.index(name)
         combination = self.combination
         if combination is not None:
@@ -182,11 +196,12 @@ class Estimate:
             table=self.table.iloc[[at]].reset_index(drop=True),
             covariance=self.covariance.iloc[[at], [at]],
             combination=combination,
-            overall_of=None,
+            aggregated_by=None,
+            call=f"{self.call}.term({name!r})",
         )
 
     def sentence(self, outcome: str | None = None, *, unit: str = "", digits: int | None = None) -> str:
-        """The first term in plain words, with its uncertainty.
+        """A result of one term in plain words, with its uncertainty.
 
         Parameters
         ----------
@@ -196,7 +211,17 @@ class Estimate:
             Unit of measure, written after each number.
         digits : int, optional
             Decimal places; enough for two significant digits of the standard error by default.
+
+        Raises
+        ------
+        ApmkitError
+            There are several terms.
         """
+        if len(self.table) > 1:
+            raise ApmkitError(
+                f"A sentence says one number and there are {len(self.table)}: choose one, for instance "
+                f"term({self.table['term'].iloc[0]!r}), or aggregate."
+            )
         row = self.table.iloc[0]
         name = outcome or self.outcome
         precision = row.se if np.isfinite(row.se) and row.se > 0 else abs(row.estimate) / 10
@@ -251,7 +276,7 @@ class Estimate:
         return self.table.copy()
 
     def to_json(self) -> str:
-        """Everything but data and supporting tables as JSON; a number that is missing or infinite becomes null."""
+        """Table, covariance, diagnostics and provenance as JSON; a number that is missing or infinite becomes null."""
         return json.dumps(
             _plain(
                 {
@@ -259,6 +284,7 @@ class Estimate:
                     "estimator": self.estimator,
                     "outcome": self.outcome,
                     "level": self.level,
+                    "degrees_of_freedom": self.degrees_of_freedom,
                     "n_obs": self.n_obs,
                     "n_units": self.n_units,
                     "n_clusters": self.n_clusters,
@@ -293,7 +319,7 @@ class Estimate:
             estimand=self.estimand, estimator=self.estimator, outcome=self.outcome,
             n_obs=self.n_obs, n_units=self.n_units, n_clusters=self.n_clusters,
         )  # fmt: skip
-        return replace(self, table=fresh.table, level=level)
+        return replace(self, table=fresh.table, level=level, call=f"{self.call}.with_level({level})")
 
     def aggregate(self, by: str) -> Estimate:
         """Average effects of cohorts and periods.
@@ -308,7 +334,7 @@ class Estimate:
         return aggregate(self, by)
 
     def weights(self, term: str | None = None) -> pd.DataFrame:
-        """What the estimator puts on the mean outcome of each cohort (rows) and period (columns) for one term."""
+        """Sum of the weights that one term puts on the outcomes of each cohort (rows) in each period (columns)."""
         from apmkit.did.kernel import cell_weights
 
         return cell_weights(self, term)

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-import warnings
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from apmkit.errors import ApmkitError
-
-
-class PanelError(ApmkitError):
-    """The data cannot serve as a panel; the message names the column, the value and the remedy."""
-
-
-class DesignWarning(UserWarning):
-    """The result stands, but something about the design weakens it."""
+from apmkit.columns import check_whole, codes, constant, count, finite, first_row, period_numbers, show, some
+from apmkit.errors import PanelError, warn
 
 
 class Panel:
@@ -96,7 +87,7 @@ class Panel:
         for role, column in named.items():
             if column is not None and column not in data.columns:
                 raise PanelError(
-                    f"{role}={column!r} is not a column of the data; the columns are {_some(list(data.columns))}."
+                    f"{role}={column!r} is not a column of the data; the columns are {some(list(data.columns))}."
                 )
             if column is not None and isinstance(data[column], pd.DataFrame):
                 raise PanelError(f"{role}={column!r} names {data[column].shape[1]} columns of the data: keep one.")
@@ -106,18 +97,18 @@ class Panel:
 
         for column in (unit, time, cluster):
             if column is not None and data[column].isna().any():
-                raise PanelError(f"Column {column!r} {_first_row(data, data[column].isna())}: fill or drop such rows.")
-        unit_codes, self.units = _codes(data[unit])
-        times = _period_numbers(data, time)
+                raise PanelError(f"Column {column!r} {first_row(data, data[column].isna())}: fill or drop such rows.")
+        unit_codes, self.units = codes(data[unit])
+        times = period_numbers(data, time)
         if times.dtype == float:
-            _check_whole(times, np.isinf(times), time)
-        time_codes, periods = _codes(times)
+            check_whole(times, np.isinf(times), time)
+        time_codes, periods = codes(times)
         self.periods = np.asarray(periods, dtype=np.int64)
         if len(self.periods) < 2:
             raise PanelError(f"Column {time!r} holds one period, {self.periods[0]}: a panel needs at least two.")
         n, t = len(self.units), len(self.periods)
 
-        y = _finite(data, outcome)
+        y = finite(data, outcome)
         cell = unit_codes * t + time_codes
         filled = np.full(n * t, np.nan)
         filled[cell] = y
@@ -125,8 +116,8 @@ class Panel:
             twice = pd.Series(cell).duplicated().to_numpy()
             row = int(np.flatnonzero(twice)[0])
             raise PanelError(
-                f"Columns {unit!r} and {time!r} repeat in {_count(int(twice.sum()), 'row')}, first {unit} "
-                f"{_show(data[unit].iloc[row])} in {data[time].iloc[row]:.0f}: keep one row for each, or add them up."
+                f"Columns {unit!r} and {time!r} repeat in {count(int(twice.sum()), 'row')}, first {unit} "
+                f"{show(data[unit].iloc[row])} in {data[time].iloc[row]:.0f}: keep one row for each, or add them up."
             )
         self.outcomes = filled.reshape(n, t)
 
@@ -137,11 +128,11 @@ class Panel:
         if cluster is None or cluster == unit:
             self.cluster_codes, self.clusters = np.arange(n), self.units
         else:
-            row_codes, self.clusters = _codes(data[cluster])
-            self.cluster_codes = _constant(row_codes, unit_codes, n, data, unit, cluster)
+            row_codes, self.clusters = codes(data[cluster])
+            self.cluster_codes = constant(row_codes, unit_codes, n, data, unit, cluster)
         if len(self.clusters) < 2:
             raise PanelError(
-                f"Column {self.cluster!r} holds one cluster, {_show(self.clusters[0])}: "
+                f"Column {self.cluster!r} holds one cluster, {show(self.clusters[0])}: "
                 "standard errors need several; choose a finer cluster."
             )
         self.weights = None if weights is None else self._weights(data, weights, unit_codes, cell)
@@ -156,7 +147,7 @@ class Panel:
             if balanced:
                 unit_at, period_at = (int(i[0]) for i in np.nonzero(~self.observed))
                 raise PanelError(
-                    f"{text}, first {unit} {_show(self.units[unit_at])} in {self.periods[period_at]}: "
+                    f"{text}, first {unit} {show(self.units[unit_at])} in {self.periods[period_at]}: "
                     "complete the data or leave out balanced=True."
                 )
             warn(f"Ragged panel: {text}. Estimators use what is observed.")
@@ -164,9 +155,9 @@ class Panel:
             warn(f"No unit is treated by the last period, {self.periods[-1]}: only donors or controls here.")
 
     def _cohorts_from_column(self, data, column, unit_codes):
-        values = np.fmin(_period_numbers(data, column, missing=True), np.inf)  # missing is never
-        cohorts = _constant(values, unit_codes, len(self.units), data, self.unit, column)
-        _check_whole(cohorts, np.isneginf(cohorts), column)
+        values = np.fmin(period_numbers(data, column, missing=True), np.inf)  # missing is never
+        cohorts = constant(values, unit_codes, len(self.units), data, self.unit, column)
+        check_whole(cohorts, np.isneginf(cohorts), column)
         if np.any(cohorts == 0) and self.periods[0] > 0:
             raise PanelError(
                 f"Column {column!r} holds 0, before the first period {self.periods[0]}: mark never-treated units by a "
@@ -176,7 +167,7 @@ class Panel:
         return np.where(cohorts > self.periods[-1], np.inf, cohorts)
 
     def _cohorts_from_treatment(self, data, column, cell):
-        values = _finite(data, column)
+        values = finite(data, column)
         if not np.isin(values, (0.0, 1.0)).all():
             other = values[~np.isin(values, (0.0, 1.0))][0]
             raise PanelError(f"Column {column!r} holds {other:g}: treatment is 0 or 1.")
@@ -188,27 +179,35 @@ class Panel:
         if off.any():
             unit_at, period_at = (int(i[0]) for i in np.nonzero(off))
             raise PanelError(
-                f"Treatment {column!r} switches off for {_count(int(off.any(axis=1).sum()), 'unit')}, "
-                f"first {self.unit} {_show(self.units[unit_at])} in {self.periods[period_at]}: these designs need "
+                f"Treatment {column!r} switches off for {count(int(off.any(axis=1).sum()), 'unit')}, "
+                f"first {self.unit} {show(self.units[unit_at])} in {self.periods[period_at]}: these designs need "
                 "treatment that stays on; end such units there, or give cohort to study the first switch."
             )
         first = (~np.isnan(treated)).argmax(axis=1)
         late = np.flatnonzero((first > 0) & (treated[np.arange(len(treated)), first] == 1))
         if len(late):
             warn(
-                f"Already treated when they enter: {_count(len(late), 'unit')}, first {self.unit} "
-                f"{_show(self.units[late[0]])} in {self.periods[first[late[0]]]}; their first period is taken for the "
+                f"Already treated when they enter: {count(len(late), 'unit')}, first {self.unit} "
+                f"{show(self.units[late[0]])} in {self.periods[first[late[0]]]}; their first period is taken for the "
                 "start of treatment: give cohort if it was earlier."
             )
-        return np.where(so_far[:, -1] == 1, self.periods[so_far.argmax(axis=1)].astype(float), np.inf)
+        starts, starting = so_far[:, -1] == 1, so_far.argmax(axis=1)
+        unseen = np.flatnonzero(starts & (starting > first) & np.isnan(treated[np.arange(len(treated)), starting - 1]))
+        if len(unseen):
+            warn(
+                f"Not observed just before they are first seen treated: {count(len(unseen), 'unit')}, first "
+                f"{self.unit} {show(self.units[unseen[0]])} in {self.periods[starting[unseen[0]]]}; treatment "
+                "may have started earlier: give cohort if it did."
+            )
+        return np.where(starts, self.periods[starting].astype(float), np.inf)
 
     def _weights(self, data, column, unit_codes, cell):
-        values = _finite(data, column)
+        values = finite(data, column)
         if (values <= 0).any():
             bad = values <= 0
             raise PanelError(
-                f"Column {column!r} has {_count(int(bad.sum()), 'weight')} not above zero, first {values[bad][0]:g} "
-                f"for {self.unit} {_show(data[self.unit].to_numpy()[bad][0])}: drop those rows or mend the weights."
+                f"Column {column!r} has {count(int(bad.sum()), 'weight')} not above zero, first {values[bad][0]:g} "
+                f"for {self.unit} {show(data[self.unit].to_numpy()[bad][0])}: drop those rows or mend the weights."
             )
         per_unit = np.empty(len(self.units))
         per_unit[unit_codes] = values
@@ -269,8 +268,8 @@ class Panel:
         ----------
         units : ndarray of bool, shape (n_units,)
         periods : ndarray of bool, shape (n_periods,), optional
-            Units not observed in these periods are left out too, and periods in which no unit is left. Cohorts stay
-            as they are.
+            Units not observed in these periods are left out too, and periods in which no unit is left. Units first
+            treated after the last period count as never treated.
 
         Raises
         ------
@@ -282,13 +281,14 @@ class Panel:
         periods = periods & self.observed[units].any(axis=0)
         if periods.sum() < 2:
             raise PanelError(
-                f"Column {self.time!r} keeps {_count(int(periods.sum()), 'period')} in the estimation sample: "
+                f"Column {self.time!r} keeps {count(int(periods.sum()), 'period')} in the estimation sample: "
                 "an effect needs one before and one after; use a longer panel."
             )
         part = object.__new__(Panel)
         part.unit, part.time, part.outcome, part.cluster = self.unit, self.time, self.outcome, self.cluster
         part.units, part.periods = self.units[units], self.periods[periods]
         part.outcomes, part.cohorts = self.outcomes[units][:, periods], self.cohorts[units]
+        part.cohorts = np.where(part.cohorts > part.periods[-1], np.inf, part.cohorts)
         part.weights = self.weights
         if self.weights is not None:
             part.weights = self.weights[units] if self.weights.ndim == 1 else self.weights[units][:, periods]
@@ -296,23 +296,46 @@ class Panel:
         part.clusters = self.clusters[present]
         if len(part.clusters) < 2:
             raise PanelError(
-                f"One cluster of column {self.cluster!r}, {_show(part.clusters[0])}, is left in the estimation sample: "
+                f"One cluster of column {self.cluster!r}, {show(part.clusters[0])}, is left in the estimation sample: "
                 "standard errors need several; choose a finer cluster or a wider sample."
             )
         return part
 
+    def backdate(self, period: int) -> Panel:
+        """The periods before anyone was treated, with `period` as the pretended start of all treated units.
+
+        Raises
+        ------
+        PanelError
+            `period` is not between the second of these periods and the last.
+        """
+        before = self.periods < self.cohorts.min()
+        untouched = self.periods[before]
+        if len(untouched) < 2 or not untouched[0] < period <= untouched[-1]:
+            listed = ", ".join(map(str, untouched[1:])) or "none"
+            raise PanelError(f"period={period} cannot be a placebo start; those that can: {listed}.")
+        kept = self.observed[:, before].any(axis=1)
+        part = self.restrict(kept, before)
+        part.cohorts = np.where(np.isfinite(self.cohorts[kept]), float(period), np.inf)
+        return part
+
     def to_frame(self) -> pd.DataFrame:
-        """One row per observed unit-period: unit, time, outcome, cohort (missing if never) and cluster."""
+        """One row per observed unit-period: unit, time, outcome, `cohort` (missing if never), cluster and weights.
+
+        A column that already has the name `cohort` keeps it, and the cohort is called `first_treated`.
+        """
         unit_at, period_at = np.nonzero(self.observed)
         cohort = self.cohorts[unit_at]
         columns = {
             self.unit: self.units[unit_at],
             self.time: self.periods[period_at],
             self.outcome: self.outcomes[unit_at, period_at],
-            "cohort": np.where(np.isinf(cohort), np.nan, cohort),
         }
         if self.cluster != self.unit:
             columns[self.cluster] = self.clusters[self.cluster_codes[unit_at]]
+        columns["first_treated" if "cohort" in columns else "cohort"] = np.where(np.isinf(cohort), np.nan, cohort)
+        if self.weights is not None:
+            columns["weights"] = self.weights[unit_at] if self.weights.ndim == 1 else self.weights[unit_at, period_at]
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:
@@ -325,94 +348,3 @@ class Panel:
             f"({self.periods[0]} to {self.periods[-1]}), {self.n_obs:,} rows, "
             f"{treated:,} treated unit{'s' * (treated != 1)} in {cohorts} cohort{'s' * (cohorts != 1)}, {shape}"
         )
-
-
-def warn(message: str) -> None:
-    """Warn of a weakness of the design, at the line outside the package that led to it."""
-    level, frame = 1, sys._getframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "apmkit":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, DesignWarning, stacklevel=level)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
-def _show(value) -> str:
-    return repr(value.item() if isinstance(value, np.generic) else value)
-
-
-def _some(values, most: int = 8) -> str:
-    text = ", ".join(_show(v) for v in values[:most])
-    return text + (f" and {len(values) - most} more" if len(values) > most else "")
-
-
-def _first_row(data, bad) -> str:
-    rows = np.flatnonzero(np.asarray(bad))
-    return f"is missing in {len(rows):,} of {len(data):,} rows, first at index {_show(data.index[rows[0]])}"
-
-
-def _finite(data, column) -> np.ndarray:
-    series = data[column]
-    if series.isna().any():
-        raise PanelError(f"Column {column!r} {_first_row(data, series.isna())}: drop those rows or fill them.")
-    if not pd.api.types.is_numeric_dtype(series):
-        raise PanelError(
-            f"Column {column!r} is of type {series.dtype}, first value {_show(series.iloc[0])}: it must be numeric; "
-            "use pandas.to_numeric."
-        )
-    values = series.to_numpy(dtype=float)
-    if not np.isfinite(values).all():
-        bad = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise PanelError(
-            f"Column {column!r} holds {values[bad]} at index {_show(data.index[bad])}: drop or mend such rows."
-        )
-    return values
-
-
-def _period_numbers(data, column, *, missing: bool = False) -> np.ndarray:
-    series = data[column]
-    if not pd.api.types.is_numeric_dtype(series) and not (missing and series.isna().all()):
-        raise PanelError(
-            f"Column {column!r} is of type {series.dtype}, first value {_show(series.iloc[0])}: give whole numbers, "
-            "for instance the year, or quarters counted from the first; pandas.to_numeric converts text."
-        )
-    if not missing and pd.api.types.is_integer_dtype(series):
-        return series.to_numpy()
-    return series.to_numpy(dtype=float, na_value=np.nan)
-
-
-def _check_whole(values, broken, column) -> None:
-    broken = broken | (np.isfinite(values) & (values != np.floor(values)))
-    if broken.any():
-        raise PanelError(f"Column {column!r} holds {values[broken][0]:g}: give whole numbers, for instance the year.")
-
-
-def _codes(values) -> tuple[np.ndarray, pd.Index]:
-    """Positions of `values` among their sorted distinct labels; a table look-up where these are dense integers."""
-    array = np.asarray(values)
-    if np.issubdtype(array.dtype, np.integer):
-        array = array.astype(np.int64, copy=False)
-        low, high = int(array.min()), int(array.max())
-        if high - low < 4 * len(array) + 1024:
-            shifted = array - low
-            present = np.zeros(high - low + 1, dtype=bool)
-            present[shifted] = True
-            labels = pd.Index(np.flatnonzero(present) + low)
-            return (shifted if present.all() else (np.cumsum(present) - 1)[shifted]), labels
-    codes, labels = pd.factorize(values, sort=True)
-    return codes, pd.Index(labels)
-
-
-def _constant(row_values, unit_codes, n, data, unit, column) -> np.ndarray:
-    per_unit = np.empty(n, dtype=row_values.dtype)
-    per_unit[unit_codes] = row_values
-    changed = per_unit[unit_codes] != row_values
-    if changed.any():
-        row = int(np.flatnonzero(changed)[0])
-        raise PanelError(
-            f"Column {column!r} changes within {_count(len(np.unique(unit_codes[changed])), 'unit')}, first {unit} "
-            f"{_show(data[unit].iloc[row])}: give each unit one value in all its rows."
-        )
-    return per_unit

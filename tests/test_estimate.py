@@ -1,5 +1,6 @@
 """The one result type: its table, its words, and what it writes."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -261,3 +262,42 @@ def test_weights_ask_for_a_term_where_there_are_several(panel):
     assert cells.columns.tolist() == [2018, 2019, 2020, 2021, 2022]
     with pytest.raises(ValueError, match="made up has no weights on cohort x period cells"):
         made([1.0], [1.0]).weights()
+
+
+def test_the_call_names_every_step_after_the_estimator(panel):
+    result = apm.callaway_santanna(panel)
+    assert result.aggregate("event").overall.call == f"{result.call}.aggregate('event').overall"
+    again = result.aggregate("cohort").term("cohort=2020").with_level(0.9)
+    assert again.call == f"{result.call}.aggregate('cohort').term('cohort=2020').with_level(0.9)"
+
+
+def test_the_checksum_is_of_the_panel_given_also_where_units_are_left_out(panel):
+    rows = panel.to_frame()
+    rows.loc[rows["unit"] == 1, "cohort"] = 2018.0
+    given = apm.Panel(rows, unit="unit", time="year", outcome="y", cohort="cohort")
+    with pytest.warns(apm.DesignWarning, match="treated from the first period 2018"):
+        result = apm.twfe(given)
+    assert result.n_units == 59
+    assert result.provenance["data_sha256"] == given.checksum
+
+
+def test_a_level_holds_for_the_overall_number_too(panel):
+    event = apm.callaway_santanna(panel).aggregate("event")
+    assert event.with_level(0.5).overall.level == 0.5
+    with pytest.raises(ValueError, match=r'call aggregate\("event"\) first'):
+        _ = apm.callaway_santanna(panel).aggregate("simple").overall
+
+
+def test_a_result_survives_a_deep_copy(panel):
+    result = apm.callaway_santanna(panel).aggregate("event")
+    copied = copy.deepcopy(result)
+    pd.testing.assert_frame_equal(copied.table, result.table)
+    pd.testing.assert_frame_equal(copied.overall.table, result.overall.table)
+    assert copied.diagnostics == result.diagnostics
+    with pytest.raises(TypeError):
+        copied.diagnostics["left_out"] = {}
+
+
+def test_a_sentence_is_about_one_term(panel):
+    with pytest.raises(ValueError, match=r"says one number and there are \d+: choose one, for instance term\("):
+        apm.callaway_santanna(panel).sentence()

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import apmkit as apm
-from apmkit.panel import DesignWarning, Panel, PanelError
+from apmkit.errors import DesignWarning, PanelError
+from apmkit.panel import Panel
 
 COLUMNS = {"unit": "clinic", "time": "year", "outcome": "visits", "cohort": "start"}
 
@@ -230,7 +231,7 @@ def test_numbers_kept_as_text_are_refused(frame, column):
     text = frame.assign(**{column: frame[column].astype(str)})
     refused(
         text,
-        rf"Column '{column}' is of type str, first value '\d.*': it must be numeric; use pandas.to_numeric",
+        rf"Column '{column}' is of type str, first value '\d.*': it must be numeric; pandas.to_numeric converts text",
         weights="patients",
     )
 
@@ -379,7 +380,7 @@ def test_a_panel_goes_back_to_rows(frame):
     with pytest.warns(DesignWarning):
         panel = panel_of(frame.drop(index=5), cluster="region")
     rows = panel.to_frame()
-    assert list(rows.columns) == ["clinic", "year", "visits", "cohort", "region"]
+    assert list(rows.columns) == ["clinic", "year", "visits", "region", "cohort"]
     assert len(rows) == 11
     again = rows.merge(frame, on=["clinic", "year"])
     np.testing.assert_array_equal(again["visits_x"], again["visits_y"])
@@ -395,3 +396,55 @@ def test_the_checksum_sees_the_data_and_not_the_order_of_rows(frame):
         assert panel_of(changed).checksum != checksum
     assert panel_of(frame, weights="patients").checksum != checksum
     assert panel_of(frame, cluster="region").checksum != checksum
+
+
+def test_cohorts_after_the_last_period_kept_count_as_never_treated(frame):
+    panel = panel_of(frame)
+    part = panel.restrict(np.ones(3, dtype=bool), panel.periods < 2013)
+    again = panel_of(frame[frame["year"] < 2013])
+    np.testing.assert_array_equal(part.cohorts, again.cohorts)
+    assert part.checksum == again.checksum
+
+
+def test_a_panel_can_be_backdated_for_a_placebo(frame):
+    longer = pd.concat([frame, frame.assign(year=frame["year"] - 4)])
+    panel = panel_of(longer)
+    placebo = panel.backdate(2008)
+    assert placebo.periods.tolist() == list(range(2006, 2012))
+    assert placebo.cohorts.tolist() == [2008, np.inf, 2008]
+    for period in (2006, 2012):
+        with pytest.raises(
+            PanelError, match=f"period={period} cannot be a placebo start; those that can: 2007"
+        ):
+            panel.backdate(period)
+
+
+def test_a_start_that_was_not_seen_is_warned_of(frame):
+    frame["on"] = (frame["year"] >= frame["start"]).astype(int)
+    gap = frame[~((frame["clinic"] == "a") & (frame["year"] == 2011))]
+    with pytest.warns(DesignWarning) as caught:
+        panel_of(gap, cohort=None, treatment="on")
+    said = [str(w.message) for w in caught]
+    assert any(
+        "Not observed just before they are first seen treated: 1 unit, first clinic 'a' in 2012" in s for s in said
+    )
+
+
+def test_a_column_named_cohort_keeps_its_name_in_rows(frame):
+    panel = panel_of(frame.rename(columns={"region": "cohort"}), cluster="cohort", weights="patients")
+    rows = panel.to_frame()
+    assert list(rows.columns) == ["clinic", "year", "visits", "cohort", "first_treated", "weights"]
+    assert rows["cohort"].tolist() == frame["region"].tolist()
+    assert rows["weights"].tolist() == frame["patients"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "remedy"),
+    [
+        (pd.to_datetime(["2010-01-01", "2011-01-01", "2012-01-01", "2013-01-01"] * 3), "take the year by .dt.year"),
+        (pd.Categorical([2010, 2011, 2012, 2013] * 3), r"convert the category by .astype\(float\)"),
+    ],
+)
+def test_time_that_is_no_number_is_refused_with_the_remedy_for_its_type(frame, values, remedy):
+    frame["year"] = values
+    refused(frame, f"Column 'year' is of type .*{remedy}")

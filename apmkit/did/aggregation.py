@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 
 LABELS = {"simple": None, "event": "relative_time", "cohort": "cohort", "calendar": "period"}
@@ -34,7 +35,7 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
 
     Raises
     ------
-    ValueError
+    ApmkitError
         `by` is not known, or the terms are not effects of cohorts and periods.
 
     References
@@ -42,10 +43,10 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
     Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), table 1 and section 4.2.
     """
     if by not in LABELS:
-        raise ValueError(f"by={by!r} is not known: give one of {', '.join(map(repr, LABELS))}.")
+        raise ApmkitError(f"by={by!r} is not known: give one of {', '.join(map(repr, LABELS))}.")
     table = estimate.table
     if not {"cohort", "period"} <= set(table.columns):
-        raise ValueError(
+        raise ApmkitError(
             f"{estimate.estimator} does not give effects by cohort and period, so there is nothing to aggregate: "
             "use callaway_santanna, sun_abraham or imputation."
         )
@@ -54,7 +55,7 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
     if by == "event":
         used = np.ones(len(table), dtype=bool)
     if not used.any():
-        raise ValueError(f'There is no effect after treatment to aggregate by {by!r}: aggregate by "event".')
+        raise ApmkitError(f'There is no effect after treatment to aggregate by {by!r}: aggregate by "event".')
     if label is None:
         members, rows = [used], pd.DataFrame({"term": ["ATT"]})
     else:
@@ -63,9 +64,7 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
         members = [used & (values == value) for value in present]
         rows = pd.DataFrame({"term": [f"{label}={value}" for value in present], label: present})
     result = _average(estimate, members, rows)
-    if label is None:
-        return result
-    return replace(result, overall_of=lambda: _overall(result, by))
+    return replace(result, aggregated_by=by, call=f"{estimate.call}.aggregate({by!r})")
 
 
 def _average(estimate: Estimate, members, rows: pd.DataFrame) -> Estimate:
@@ -88,8 +87,13 @@ def _average(estimate: Estimate, members, rows: pd.DataFrame) -> Estimate:
     return _rebuilt(estimate, combination.averaged(matrix, size, shift), rows)
 
 
-def _overall(result: Estimate, by: str) -> Estimate:
-    if by == "cohort":
+def overall(result: Estimate) -> Estimate:
+    """One number over the rows of an average by event time, cohort or period; see `aggregate`."""
+    return replace(_overall(result), aggregated_by=None, call=f"{result.call}.overall")
+
+
+def _overall(result: Estimate) -> Estimate:
+    if result.aggregated_by == "cohort":
         per_cohort = result.combination.size
         shares = result.combination.share_mass
         if shares is not None:
@@ -100,7 +104,11 @@ def _overall(result: Estimate, by: str) -> Estimate:
         combination = replace(result.combination, size=per_cohort)
         return _average(replace(result, combination=combination), [np.ones(len(result.table))],
                         pd.DataFrame({"term": ["ATT"]}))  # fmt: skip
-    since = np.ones(len(result.table)) if by == "calendar" else (result.table["relative_time"] >= 0).to_numpy(float)
+    since = (
+        np.ones(len(result.table))
+        if result.aggregated_by == "calendar"
+        else (result.table["relative_time"] >= 0).to_numpy(float)
+    )
     matrix = (since / since.sum())[None, :]
     combination = result.combination.averaged(matrix, np.ones(1))
     return _rebuilt(result, combination, pd.DataFrame({"term": ["ATT"]}))
@@ -120,4 +128,4 @@ def _rebuilt(estimate: Estimate, combination, rows: pd.DataFrame) -> Estimate:
         n_units=estimate.n_units,
         n_clusters=estimate.n_clusters,
     )
-    return replace(estimate, table=fresh.table, covariance=fresh.covariance, combination=combination, overall_of=None)
+    return replace(estimate, table=fresh.table, covariance=fresh.covariance, combination=combination)

@@ -20,13 +20,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from apmkit.errors import ApmkitError
+from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
-from apmkit.panel import Panel, warn
-
-
-class EstimationError(ApmkitError):
-    """The panel is sound, but this estimator cannot use it; the message says why and what to do."""
+from apmkit.panel import Panel
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +146,25 @@ class Moments:
             [self.rows[a:b].T @ self.rows[a:b] for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
         )
 
+    def clusters_of_cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Treated cohorts, and how many clusters each has in each period, shape (n_cohorts, n_periods)."""
+        groups, panel = self.groups, self.groups.panel
+        group = np.flatnonzero(np.isfinite(groups.cohorts))
+        cohorts, cohort = np.unique(groups.cohorts[group], return_inverse=True)
+        counts = np.zeros((len(cohorts), groups.profile.shape[1]), dtype=int)
+        if panel.cluster == panel.unit:
+            np.add.at(counts, cohort, np.diff(self.starts)[group, None] * (groups.profile[group] > 0))
+            return cohorts, counts
+        # A cluster can be in several groups of a cohort.
+        group = np.repeat(np.arange(len(groups.n)), np.diff(self.starts))
+        treated = np.isfinite(groups.cohorts[group])
+        cohort = np.searchsorted(cohorts, groups.cohorts[group[treated]])
+        pair, at = np.unique(cohort * len(panel.clusters) + self.cluster[treated], return_inverse=True)
+        seen = np.zeros((len(pair), counts.shape[1]), dtype=bool)
+        np.logical_or.at(seen, at, groups.profile[group[treated]] > 0)
+        np.add.at(counts, pair // len(panel.clusters), seen)
+        return cohorts, counts
+
 
 @dataclass(frozen=True, eq=False)
 class Combination:
@@ -204,6 +219,9 @@ class Combination:
     def _scores(self) -> np.ndarray:
         moments = self.moments
         scores = np.zeros((len(self.size), len(moments.groups.panel.clusters)))
+        if len(moments.rows) == len(moments.groups.n):
+            np.add.at(scores.T, moments.cluster, np.einsum("jkt,kt->kj", self._coefficients, moments.rows))
+            return scores
         for group, (a, b) in enumerate(zip(moments.starts[:-1], moments.starts[1:], strict=True)):
             scores[:, moments.cluster[a:b]] += self._coefficients[:, group, :] @ moments.rows[a:b].T
         return scores
@@ -226,6 +244,7 @@ class Sample:
     """The part of a panel that an estimator uses, and a record of the rest."""
 
     panel: Panel
+    given: Panel
     left_out: dict[str, dict] = field(default_factory=dict)
 
     @classmethod
@@ -237,7 +256,7 @@ class Sample:
         EstimationError
             No unit starts treatment within the panel.
         """
-        sample = cls(panel)
+        sample = cls(panel, panel)
         in_time = np.isfinite(panel.cohorts) & (panel.cohorts > panel.periods[0])
         # Without them the first period may be empty, and the next one the first.
         while in_time.any() and (always := sample.panel.cohorts <= sample.panel.periods[0]).any():
@@ -247,6 +266,14 @@ class Sample:
             raise EstimationError(
                 f"No unit of {panel.outcome!r} starts treatment after the first period {panel.periods[0]} "
                 f"and by the last {panel.periods[-1]}: there is no effect to estimate; check the cohort column."
+            )
+        steps, times = np.unique(np.diff(sample.panel.periods), return_counts=True)
+        if len(steps) > 1:
+            uneven = np.flatnonzero(np.diff(sample.panel.periods) != steps[times.argmax()])
+            warn(
+                f"Periods are not evenly spaced, first between {sample.panel.periods[uneven[0]]} and "
+                f"{sample.panel.periods[uneven[0] + 1]}: relative time is their plain difference; number the periods "
+                "1, 2, 3 if each should count as one."
             )
         return sample
 
@@ -265,20 +292,25 @@ class Sample:
         more = f" and {len(names) - len(first):,} more" if len(names) > len(first) else ""
         warn(f"Left out {reason}: {len(names):,} ({', '.join(first)}{more}).")
 
-    def warn_of_small_groups(self) -> None:
-        """Warn of treated cohorts and of clusters that hold one unit."""
+    def warn_of_lone_clusters(self, moments: Moments, terms: pd.DataFrame) -> None:
+        """Warn of effects that rest on one treated cluster, and of clusters that hold one unit."""
         panel = self.panel
-        cohorts, code = np.unique(panel.cohorts, return_inverse=True)
-        if panel.cluster != panel.unit:
-            pairs = np.unique(code * len(panel.clusters) + panel.cluster_codes)
-            code = pairs // len(panel.clusters)
-        n_clusters = np.bincount(code)
-        alone = [f"{g:.0f}" for g in cohorts[(n_clusters == 1) & np.isfinite(cohorts)]]
-        if alone:
+        cohorts, counts = moments.clusters_of_cells()
+        lone = counts.max(axis=1) == 1
+        if lone.any():
             warn(
-                f"Cohort {', '.join(alone)} holds a single {panel.cluster}: the standard error of its own effects "
-                "cannot be trusted; read averages over cohorts, or use synthetic control."
+                f"Cohort {', '.join(f'{g:.0f}' for g in cohorts[lone])} holds a single {panel.cluster}: the standard "
+                "error of its own effects cannot be trusted; read averages over cohorts, or use synthetic control."
             )
+        if {"cohort", "period"} <= set(terms.columns):
+            row, column = np.searchsorted(cohorts, terms["cohort"]), np.searchsorted(panel.periods, terms["period"])
+            thin = terms["term"][(counts[row, column] == 1) & ~lone[row]].tolist()
+            if thin:
+                more = f" and {len(thin) - 10} more" if len(thin) > 10 else ""
+                warn(
+                    f"Only one {panel.cluster} is observed under {', '.join(thin[:10])}{more}: the standard error of "
+                    "such an effect cannot be trusted; read averages."
+                )
         if panel.cluster != panel.unit:
             single = int((np.bincount(panel.cluster_codes) == 1).sum())
             if single:
@@ -334,6 +366,7 @@ def finish(
         },
         call=call,
         panel=panel,
+        given=None if panel is sample.given else sample.given,
         combination=combination,
     )
 
@@ -348,17 +381,17 @@ def cell_weights(estimate: Estimate, term: str | None) -> pd.DataFrame:
 
     Raises
     ------
-    ValueError
+    ApmkitError
         The estimator has no such weights, or there is no such term.
     """
     combination = estimate.combination
     if combination is None:
-        raise ValueError(f"{estimate.estimator} has no weights on cohort x period cells.")
+        raise ApmkitError(f"{estimate.estimator} has no weights on cohort x period cells.")
     names = estimate.table["term"].tolist()
     if term is None and len(names) > 1:
-        raise ValueError(f"Name one of the {len(names)} terms, for instance term={names[0]!r}.")
+        raise ApmkitError(f"Name one of the {len(names)} terms, for instance term={names[0]!r}.")
     if term is not None and term not in names:
-        raise ValueError(f"There is no term {term!r}: the terms are {', '.join(names)}.")
+        raise ApmkitError(f"There is no term {term!r}: the terms are {', '.join(names)}.")
     groups = combination.moments.groups
     w = combination.weights[names.index(term) if term else 0] * groups.n[:, None]
     labels = ["never" if np.isinf(g) else int(g) for g in groups.cohorts]

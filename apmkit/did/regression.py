@@ -10,7 +10,6 @@ from scipy.linalg import qr, solve_triangular
 
 from apmkit.did.kernel import (
     Combination,
-    EstimationError,
     Groups,
     Moments,
     Sample,
@@ -19,6 +18,7 @@ from apmkit.did.kernel import (
     fixest_factor,
 )
 from apmkit.did.two_way import TwoWay
+from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 
@@ -277,7 +277,7 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
     period_effects = effects.period_effects(moments.total - groups.n[:, None] * fitted)
     centring = np.einsum("jkt,kt->jk", weights, fitted + period_effects)
 
-    sample.warn_of_small_groups()
+    sample.warn_of_lone_clusters(moments, terms)
     n_obs, n_periods = groups.panel.n_obs, regressors.shape[2]
     factor = 1.0
     if small_sample == "fixest":

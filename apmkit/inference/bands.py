@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 
 
@@ -33,7 +34,7 @@ def uniform_band(estimate: Estimate, level: float | None = None, *, draws: int =
 
     Raises
     ------
-    ValueError
+    ApmkitError
         `level` is not between 0 and 1, fewer than 100 draws, or there is no covariance.
 
     References
@@ -43,12 +44,12 @@ def uniform_band(estimate: Estimate, level: float | None = None, *, draws: int =
     """
     level = estimate.level if level is None else level
     if not 0 < level < 1:
-        raise ValueError(f"level={level} is not between 0 and 1: give 0.95 for a 95% band.")
+        raise ApmkitError(f"level={level} is not between 0 and 1: give 0.95 for a 95% band.")
     if draws < 100:
-        raise ValueError(f"draws={draws} is too few for a quantile: give at least 100.")
+        raise ApmkitError(f"draws={draws} is too few for a quantile: give at least 100.")
     covariance = estimate.covariance.to_numpy()
     if np.isnan(covariance).any():
-        raise ValueError(f"{estimate.estimator} has no covariance: its inference is by permutation.")
+        raise ApmkitError(f"{estimate.estimator} has no covariance: its inference is by permutation.")
     se = np.sqrt(np.diag(covariance))
     varies = se > 0
     values, vectors = np.linalg.eigh(covariance[np.ix_(varies, varies)] / np.outer(se[varies], se[varies]))

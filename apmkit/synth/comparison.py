@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from apmkit.panel import Panel, PanelError
+from apmkit.errors import PanelError
+from apmkit.panel import Panel
 
 _BLOCK = 2**24
 """Numbers held at once while many comparisons are fitted together."""

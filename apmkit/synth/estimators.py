@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from apmkit.errors import PanelError, warn
 from apmkit.estimate import Estimate
-from apmkit.panel import DesignWarning, Panel, PanelError
+from apmkit.panel import Panel
 from apmkit.synth.comparison import Comparison, Fit, Weigh, fit, pooled
 from apmkit.synth.placebo import Placebos, Statistic, placebo_frames, rank_p_value, statistic
 from apmkit.synth.predictors import PredictorWeights
@@ -269,7 +269,7 @@ def _estimate(
         reason = "not asked for" if placebo is None else "as many treated units as donors leave no placebo"
         diagnostics["inference"] = f"none: {reason}"
         if placebo is not None:
-            warnings.warn(f"No inference: {reason}; add donors.", DesignWarning, stacklevel=3)
+            warn(f"No inference: {reason}; add donors.")
     else:
         scale = float(comparison.outcomes.std())
         observed = float(statistic(estimated, kind, scale)[0])
@@ -347,9 +347,7 @@ def _warn_of_poor_fit(diagnostics: dict, name: str) -> None:
     ratio = diagnostics["pre_rmspe_to_sd"]
     if ratio > _POOR_FIT:
         remedy = "synthetic_did" if diagnostics["intercept"] else "intercept=True or synthetic_did"
-        warnings.warn(
+        warn(
             f"{name} misses the treated unit before treatment by {ratio:.2f} standard deviations of the donors "
-            f"(above {_POOR_FIT}): its gap afterwards may be misfit; try {remedy}, or other donors.",
-            DesignWarning,
-            stacklevel=4,
+            f"(above {_POOR_FIT}): its gap afterwards may be misfit; try {remedy}, or other donors."
         )

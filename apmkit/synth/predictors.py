@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from apmkit.panel import PanelError
+from apmkit.errors import PanelError
 from apmkit.synth.comparison import Comparison, pooled
 from apmkit.synth.simplex import simplex_least_squares
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from apmkit.errors import PanelError
 from apmkit.estimate import Estimate
-from apmkit.panel import Panel, PanelError
+from apmkit.panel import Panel
 from apmkit.synth.comparison import Comparison
 from apmkit.synth.estimators import synthetic_control
 
@@ -41,18 +42,8 @@ def in_time_placebo(
     ----------
     Abadie, A., Diamond, A. and Hainmueller, J. (2015), American Journal of Political Science 59(2).
     """
-    comparison = Comparison.of(panel)
-    before = comparison.pre_periods
-    if not before[0] < period <= before[-1]:
-        raise PanelError(
-            f"period={period} cannot be a placebo start: choose one after {before[0]} and up to {before[-1]}, the last "
-            "period before treatment."
-        )
-    rows = panel.to_frame()
-    rows = rows[rows[panel.time] <= before[-1]]
-    rows = rows.assign(cohort=rows["cohort"].where(rows["cohort"].isna(), period))
-    backdated = Panel(rows, unit=panel.unit, time=panel.time, outcome=panel.outcome, cohort="cohort")
-    return method(backdated, **options)
+    Comparison.of(panel)
+    return method(panel.backdate(period), **options)
 
 
 def leave_one_donor_out(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import apmkit as apm
-from apmkit.panel import DesignWarning
+from apmkit.errors import DesignWarning
 
 COLUMNS = {"unit": "unit", "time": "year", "outcome": "y", "cohort": "cohort"}
 

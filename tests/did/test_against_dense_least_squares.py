@@ -168,7 +168,7 @@ def test_callaway_santanna_is_a_difference_of_mean_changes_of_units_seen_twice(f
     cohorts, clusters = frame.groupby("unit")["cohort"].first(), frame.groupby("unit")[cluster].first()
     for row in result.table.itertuples():
         base = row.period - 1 if row.period < row.cohort else row.cohort - 1
-        change, weight = outcomes[row.period] - outcomes[base], weights[base]
+        change, weight = outcomes[row.period] - outcomes[base], weights[max(row.period, base)]
         compared = cohorts.isna()
         if control == "not_yet_treated":
             compared |= (cohorts > max(row.period, base)) & (cohorts != row.cohort)

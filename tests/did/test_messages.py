@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 import apmkit as apm
-from apmkit.did.kernel import EstimationError
-from apmkit.panel import DesignWarning, PanelError
+from apmkit.errors import DesignWarning, EstimationError, PanelError
 
 ESTIMATORS = [
     apm.twfe,
@@ -63,7 +62,7 @@ def test_a_panel_in_which_all_are_treated_from_the_start_is_refused(estimator, m
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-@pytest.mark.filterwarnings("ignore::apmkit.panel.DesignWarning")
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
 def test_a_panel_without_units_to_compare_with_is_refused(estimator, sentence, make_frame, make_panel):
     with pytest.raises(EstimationError, match=sentence):
         estimator(make_panel(make_frame(starts=(2012,))))
@@ -74,7 +73,7 @@ def test_not_yet_treated_controls_that_do_not_exist_are_refused(make_frame, make
         apm.callaway_santanna(make_panel(make_frame(starts=(2012,))), control="not_yet_treated")
 
 
-@pytest.mark.filterwarnings("ignore::apmkit.panel.DesignWarning")
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
 def test_an_event_study_known_only_up_to_a_straight_line_is_refused(make_frame, make_panel):
     panel = make_panel(make_frame(starts=(2012, 2014)))
     with pytest.raises(EstimationError, match=r"without units that are never treated, .* only up to a straight line"):
@@ -139,7 +138,7 @@ def test_an_average_of_what_is_not_by_cohort_and_period_is_refused(make_frame, m
             result.aggregate("simple")
 
 
-@pytest.mark.filterwarnings("ignore::apmkit.panel.DesignWarning")
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
 def test_more_effects_than_rows_can_carry_are_refused(make_panel):
     frame = pd.DataFrame(
         {"unit": [1, 1, 2, 2], "year": [1, 2, 1, 2], "y": [1.0, 2, 3, 5], "cohort": [2, 2, None, None]}
@@ -151,7 +150,7 @@ def test_more_effects_than_rows_can_carry_are_refused(make_panel):
         apm.twfe(make_panel(late))
 
 
-@pytest.mark.filterwarnings("ignore::apmkit.panel.DesignWarning")
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
 @pytest.mark.parametrize("estimator", [apm.twfe, apm.event_study, apm.sun_abraham])
 def test_cross_sections_are_refused_where_unit_effects_need_two_rows(estimator, make_panel):
     frame = pd.DataFrame(
@@ -163,7 +162,7 @@ def test_cross_sections_are_refused_where_unit_effects_need_two_rows(estimator, 
     assert by_means.table["term"].tolist() == ["ATT(2, 2)"]
 
 
-@pytest.mark.filterwarnings("ignore::apmkit.panel.DesignWarning")
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
 def test_one_cluster_left_after_setting_aside_the_always_treated_is_refused(make_frame, make_panel):
     frame = make_frame(starts=(2009, 2012, None)).assign(side=lambda f: np.where(f["cohort"] == 2009, "early", "rest"))
     with pytest.raises(PanelError, match=r"One cluster of column 'side', 'rest', is left .* choose a finer cluster"):
@@ -325,3 +324,50 @@ def test_clusters_of_one_unit_are_warned_of(estimator, make_frame, make_panel):
 def test_a_sound_design_is_not_warned_of(estimator, make_frame, make_panel):
     _, texts = messages(lambda: estimator(make_panel(make_frame(), cluster="state")))
     assert texts == []
+
+
+def test_an_effect_that_rests_on_one_cluster_is_warned_of(make_frame):
+    frame = make_frame()
+    first = frame["cohort"].min()
+    units = frame.loc[frame["cohort"] == first, "unit"].unique()
+    last = frame["year"].max()
+    thin = frame[~(frame["unit"].isin(units[1:]) & (frame["year"] == last))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        panel = apm.Panel(thin, unit="unit", time="year", outcome="y", cohort="cohort")
+    for estimator in (apm.callaway_santanna, apm.sun_abraham, apm.imputation):
+        with pytest.warns(DesignWarning, match=rf"Only one unit is observed under ATT\({first:.0f}, {last}\)"):
+            estimator(panel)
+
+
+def test_uneven_periods_are_warned_of(make_frame):
+    frame = make_frame()
+    year = sorted(frame["year"].unique())[1]
+    panel = apm.Panel(frame[frame["year"] != year], unit="unit", time="year", outcome="y", cohort="cohort")
+    with pytest.warns(DesignWarning, match=f"not evenly spaced, first between {year - 1} and {year + 1}"):
+        apm.callaway_santanna(panel)
+
+
+def test_weights_by_the_chance_of_staying_correct_for_exit():
+    # The effect grows with a trait that also makes treated units leave: those that stay show too little of it.
+    random = np.random.default_rng(3)
+    n, periods = 6000, np.arange(4)
+    trait, treated = random.integers(0, 2, n), random.integers(0, 2, n)
+    chance = np.where((treated == 1) & (trait == 1), 0.6, 0.95)
+    stays = random.random((n, 4)) < chance[:, None]
+    stays[:, :2] = True
+    seen = np.logical_and.accumulate(stays, axis=1)
+    y = random.normal(size=(n, 4)) + (periods >= 2) * (treated * (1.0 + 2 * trait))[:, None]
+    weight = chance[:, None] ** -np.clip(periods - 1.0, 0, None)
+    unit, period = np.nonzero(seen)
+    frame = pd.DataFrame({"unit": unit, "year": period, "y": y[seen], "w": weight[seen],
+                          "start": np.where(treated == 1, 2.0, np.nan)[unit]})  # fmt: skip
+    columns = {"unit": "unit", "time": "year", "outcome": "y", "cohort": "start"}
+    truth = 1.0 + 2 * trait[treated == 1].mean()
+    for estimator in (apm.callaway_santanna, apm.imputation):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain = estimator(apm.Panel(frame, **columns)).term("ATT(2, 3)").table.iloc[0]
+            weighed = estimator(apm.Panel(frame, weights="w", **columns)).term("ATT(2, 3)").table.iloc[0]
+        assert abs(plain["estimate"] - truth) > 4 * plain["se"]
+        assert abs(weighed["estimate"] - truth) < 2 * weighed["se"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import apmkit as apm
-from apmkit.panel import DesignWarning
+from apmkit.errors import DesignWarning
 
 DRAWS, UNITS, PERIODS = 600, 200, 5
 STARTS, SHARES = np.array([2.0, 3.0, np.inf]), np.array([0.25, 0.25, 0.5])

@@ -5,13 +5,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
 from apmkit.inference import joint_test
 
 
 def estimate(values, covariance, **fields):
     terms = pd.DataFrame({"term": [f"t{i}" for i in range(len(values))], "relative_time": range(-2, len(values) - 2)})
-    defaults = {"estimand": "ATT", "estimator": "made", "outcome": "y", "n_obs": 9, "n_units": 3, "n_clusters": 3}
+    defaults = {"estimand": "ATT", "estimator": "made", "outcome": "y", "n_obs": 90, "n_units": 30, "n_clusters": 30}
     return Estimate.from_covariance(terms, np.array(values), np.array(covariance), **{**defaults, **fields})
 
 
@@ -89,3 +90,16 @@ def test_what_cannot_be_tested_is_refused(made):
     object.__setattr__(without, "table", later.drop(columns="relative_time"))
     with pytest.raises(ValueError, match="These estimates have no relative time: name the terms to test"):
         joint_test(without)
+
+
+def test_too_few_clusters_for_the_terms_are_refused_or_warned_of(made):
+    few = estimate(made.table["estimate"], made.covariance, n_clusters=4)
+    with pytest.raises(ValueError, match="4 clusters cannot test 4 terms together: name fewer terms"):
+        joint_test(few, list(made.table["term"]))
+    with pytest.warns(DesignWarning, match="2 terms are tested together with 4 clusters: such a test rejects far too"):
+        joint_test(few)
+
+
+def test_terms_without_variance_are_refused():
+    with pytest.raises(ValueError, match="These terms have no variance"):
+        joint_test(estimate([0.0, 0.0], np.zeros((2, 2)), degrees_of_freedom=19))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apmkit.panel import DesignWarning, Panel, PanelError
+from apmkit.errors import DesignWarning, PanelError
+from apmkit.panel import Panel
 from apmkit.synth import (
     difference_in_differences,
     in_time_placebo,
@@ -25,7 +26,7 @@ def synthetic_control_with_intercept(panel, **options):
 METHODS = (synthetic_control, synthetic_control_with_intercept, synthetic_did, difference_in_differences)
 seeds = st.integers(0, 10_000)
 few = settings(max_examples=8, deadline=None)
-pytestmark = pytest.mark.filterwarnings("ignore:Synthetic control:apmkit.panel.DesignWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Synthetic control:apmkit.errors.DesignWarning")
 
 
 def simulate(seed=0, n_donors=9, n_pre=10, n_post=4, n_treated=1, effect=0.0, noise=0.3):
@@ -213,7 +214,7 @@ def ragged(frame):
     return frame[~((frame["unit"] == "u04") & (frame["year"] == 2003))]
 
 
-@pytest.mark.filterwarnings("ignore::apmkit.panel.DesignWarning")
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -277,7 +278,7 @@ def test_options_that_do_not_fit_are_refused_with_the_remedy(options, message):
 
 def test_in_time_placebo_outside_the_time_before_treatment_is_refused():
     for period in (2000, 2010):
-        with pytest.raises(PanelError, match="choose one after 2000 and up to 2009"):
+        with pytest.raises(PanelError, match=r"cannot be a placebo start; those that can: 2001, .*2009"):
             in_time_placebo(panel_of(simulate()), period)
 
 

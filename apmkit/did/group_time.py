@@ -9,7 +9,6 @@ import pandas as pd
 
 from apmkit.did.kernel import (
     Combination,
-    EstimationError,
     Groups,
     Moments,
     Sample,
@@ -17,6 +16,7 @@ from apmkit.did.kernel import (
     finish,
     fixest_factor,
 )
+from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 
@@ -43,7 +43,8 @@ def callaway_santanna(
         treatment.
     unbalanced : {"pairs", "repeated_cross_sections"}
         In a ragged panel, compare the units observed in both periods, or the means of all units observed in each
-        (R ``did`` with ``allow_unbalanced_panel=TRUE``).
+        (R ``did`` with ``allow_unbalanced_panel=TRUE``). Of weights that change over time, pairs take those of the
+        later period, so that the inverse chance of still being observed corrects for exit.
     small_sample : {"none", "fixest"}
         Factor and reference distribution of the standard errors. ``"none"`` is R ``did``.
     level : float
@@ -120,7 +121,7 @@ def callaway_santanna(
         )
     sample.note("effects that no comparison identifies", frame["term"][~identified].tolist())
     frame = frame[identified].reset_index(drop=True)
-    sample.warn_of_small_groups()
+    sample.warn_of_lone_clusters(moments, frame)
     n_obs, n_clusters = sample.panel.n_obs, len(sample.panel.clusters)
     factor = fixest_factor(n_clusters, n_obs, len(frame), len(periods)) if small_sample == "fixest" else 1.0
     share_mass = groups.profile.sum(axis=1) / np.count_nonzero(groups.profile, axis=1)
@@ -149,8 +150,8 @@ def _comparisons(last_before: int, n_periods: int, base_period: str) -> list[tup
 def _differences(groups, total, treated, controls, t, base, by_pairs):
     """Mean of the treated less mean of the controls, at `t` less at `base`; masks have shape (terms, groups).
 
-    By pairs, the means are over units observed in both periods, with their weight in the base period. All units of a
-    side are centred on the mean of their side.
+    By pairs, the means are over units observed in both periods, with their weight in the later one: weights for those
+    that left by then must count. All units of a side are centred on the mean of their side.
     """
     profile, mass, total = groups.profile.T, groups.mass.T, total.T
     both = (profile[t] > 0) & (profile[base] > 0) if by_pairs else True
@@ -158,7 +159,7 @@ def _differences(groups, total, treated, controls, t, base, by_pairs):
     identified, term = np.ones(len(t), dtype=bool), np.arange(len(t))
     for side, sign in ((treated & both, 1.0), (controls & both, -1.0)):
         for period, direction in ((t, sign), (base, -sign)):
-            weighed = base if by_pairs else period
+            weighed = np.maximum(t, base) if by_pairs else period
             size = (side * mass[weighed]).sum(axis=1, keepdims=True)
             identified &= size[:, 0] > 0
             per_unit = side * profile[weighed] / np.where(size > 0, size, 1.0)

@@ -9,7 +9,6 @@ import pandas as pd
 
 from apmkit.did.kernel import (
     Combination,
-    EstimationError,
     Groups,
     Moments,
     Sample,
@@ -18,6 +17,7 @@ from apmkit.did.kernel import (
     fixest_factor,
 )
 from apmkit.did.two_way import TwoWay
+from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 
@@ -209,7 +209,7 @@ class _FirstStage:
             centre = np.tensordot(estimates, cells.astype(float), axes=(0, 0))
         centring = np.einsum("jkt,t->jk", weights, period_effects) + np.einsum("jkt,kt->jk", own, centre)
 
-        sample.warn_of_small_groups()
+        sample.warn_of_lone_clusters(moments, terms)
         panel = groups.panel
         factor = 1.0
         if small_sample == "fixest":

@@ -1,0 +1,112 @@
+"""Columns of a user's data, checked and coded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from apmkit.errors import PanelError
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "unit"), count(1200, "unit")
+    ('1 unit', '1,200 units')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def show(value) -> str:
+    """A value as Python writes it, without the name of its NumPy type."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def some(values, most: int = 8) -> str:
+    """The first of several values, and how many more there are."""
+    text = ", ".join(show(v) for v in values[:most])
+    return text + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def first_row(data, bad) -> str:
+    """How many rows are missing, and the first."""
+    rows = np.flatnonzero(np.asarray(bad))
+    return f"is missing in {len(rows):,} of {len(data):,} rows, first at index {show(data.index[rows[0]])}"
+
+
+def to_numbers(series: pd.Series) -> str:
+    """How to make numbers of a column that has none."""
+    if pd.api.types.is_datetime64_any_dtype(series) or isinstance(series.dtype, pd.PeriodDtype):
+        return "take the year by .dt.year"
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return "convert the category by .astype(float)"
+    return "pandas.to_numeric converts text"
+
+
+def finite(data: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of finite numbers."""
+    series = data[column]
+    if series.isna().any():
+        raise PanelError(f"Column {column!r} {first_row(data, series.isna())}: drop those rows or fill them.")
+    if not pd.api.types.is_numeric_dtype(series):
+        raise PanelError(
+            f"Column {column!r} is of type {series.dtype}, first value {show(series.iloc[0])}: it must be numeric; "
+            f"{to_numbers(series)}."
+        )
+    values = series.to_numpy(dtype=float)
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise PanelError(
+            f"Column {column!r} holds {values[bad]} at index {show(data.index[bad])}: drop or mend such rows."
+        )
+    return values
+
+
+def period_numbers(data: pd.DataFrame, column: str, *, missing: bool = False) -> np.ndarray:
+    """A column of numbered periods; missing values allowed or not."""
+    series = data[column]
+    if not pd.api.types.is_numeric_dtype(series) and not (missing and series.isna().all()):
+        raise PanelError(
+            f"Column {column!r} is of type {series.dtype}, first value {show(series.dropna().iloc[0])}: give whole "
+            f"numbers, for instance the year, or quarters counted from the first; {to_numbers(series)}."
+        )
+    if not missing and pd.api.types.is_integer_dtype(series):
+        return series.to_numpy()
+    return series.to_numpy(dtype=float, na_value=np.nan)
+
+
+def check_whole(values, broken, column) -> None:
+    """Refuse a value that is marked as broken or has a fraction."""
+    broken = broken | (np.isfinite(values) & (values != np.floor(values)))
+    if broken.any():
+        raise PanelError(f"Column {column!r} holds {values[broken][0]:g}: give whole numbers, for instance the year.")
+
+
+def codes(values) -> tuple[np.ndarray, pd.Index]:
+    """Positions of `values` among their sorted distinct labels; a table look-up where these are dense integers."""
+    array = np.asarray(values)
+    if np.issubdtype(array.dtype, np.integer):
+        array = array.astype(np.int64, copy=False)
+        low, high = int(array.min()), int(array.max())
+        if high - low < 4 * len(array) + 1024:
+            shifted = array - low
+            present = np.zeros(high - low + 1, dtype=bool)
+            present[shifted] = True
+            labels = pd.Index(np.flatnonzero(present) + low)
+            return (shifted if present.all() else (np.cumsum(present) - 1)[shifted]), labels
+    codes, labels = pd.factorize(values, sort=True)
+    return codes, pd.Index(labels)
+
+
+def constant(row_values, unit_codes, n, data, unit, column) -> np.ndarray:
+    """One value for each of `n` units from the values of their rows, which must agree."""
+    per_unit = np.empty(n, dtype=row_values.dtype)
+    per_unit[unit_codes] = row_values
+    changed = per_unit[unit_codes] != row_values
+    if changed.any():
+        row = int(np.flatnonzero(changed)[0])
+        raise PanelError(
+            f"Column {column!r} changes within {count(len(np.unique(unit_codes[changed])), 'unit')}, first {unit} "
+            f"{show(data[unit].iloc[row])}: give each unit one value in all its rows."
+        )
+    return per_unit
