@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import apmkit
@@ -92,7 +93,10 @@ def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: 
     ):
         running = {pool.submit(_execute, source, *stale[source]): source for source in stale}
         for done in as_completed(running):
-            failure = done.result()
+            try:
+                failure = done.result()
+            except BrokenProcessPool:
+                failure = "lost its process, perhaps for want of memory: run fewer notebooks at a time (--jobs 1)"
             if failure:
                 failures.append(f"{running[done].relative_to(sources)} {failure}.")
             bar.update()

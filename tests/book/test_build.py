@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import multiprocessing
+import os
 
 import nbformat
 import pytest
@@ -55,6 +57,20 @@ def test_a_notebook_whose_process_dies_is_named(folders):
         book.execute_notebooks(sources, targets)
     assert outputs(targets / "page.ipynb")[0]["text"] == ["still here\n"]
     assert list(book.stale_notebooks(sources, targets)) == [sources / "page.ipynb"]
+
+
+def _die(*_):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_a_failure_with_a_remedy(folders, monkeypatch):
+    sources, targets = folders
+    write_notebook(sources / "page.ipynb", "1")
+    monkeypatch.setattr(book, "_execute", _die)
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(book.multiprocessing, "get_context", lambda _: fork)
+    with pytest.raises(book.BookError, match=r"page.ipynb lost its process, perhaps for want of memory: run fewer"):
+        book.execute_notebooks(sources, targets)
 
 
 @pytest.mark.parametrize(
