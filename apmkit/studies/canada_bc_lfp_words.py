@@ -116,7 +116,8 @@ def by_other_methods(methods: Mapping[str, Estimate], chosen: str, measure: Meas
     """The range of gaps, and of ranks where tested, of the methods that are not the chosen one."""
     others = [estimate for name, estimate in methods.items() if name != chosen]
     ranks = _ranks(others)
-    return measure.span(_gaps(others)) + (f", rank {min(ranks)} to {max(ranks)}" if ranks else "")
+    ends = " to ".join(dict.fromkeys(str(end(ranks)) for end in (min, max) if ranks))
+    return measure.span(_gaps(others)) + (f", rank {ends}" if ends else "")
 
 
 def equal_weights(estimate: Estimate) -> bool:

@@ -213,8 +213,8 @@ def test_sentences_follow_the_numbers(frame, default):
     )
     assert caution_sentence(default.estimates, starts, measure) == (
         f"Over 4 choices of method, donors and years the gap is CAD {min(gaps):.0f} to CAD {max(gaps):.0f} a person "
-        f"and ranks first in {ranks.count(1)}. Of starts pretended in 3 earlier years, 2 rank first; a first rank alone "
-        "proves little."
+        f"and ranks first in {ranks.count(1)}. Of starts pretended in 3 earlier years, 2 rank first; a first rank "
+        "alone proves little."
     )
     alone = caution_sentence(default.estimates, starts.iloc[[1]], measure)
     assert alone.endswith("in 1 earlier year, none rank first.")
