@@ -357,7 +357,7 @@ def check(ctx, name, progress):
         files = pd.concat([datasets.check(each) for each in checked])
     click.echo(_left(files.astype(object).fillna("")))
     absent = files["origin"] == "not shipped"
-    for each in files.loc[absent, "dataset"].unique():
+    for each in sorted(set(files.loc[absent, "dataset"]) - set(files.loc[files["origin"] == "added", "dataset"])):
         click.echo(f"{each} is not shipped: {datasets.describe(each).how_to_get}.")
     wrong = files[~absent & (files[["checksum", "invariants"]] != "ok").any(axis=1)]
     if len(wrong):

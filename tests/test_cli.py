@@ -1,5 +1,6 @@
 """The command line: one sentence for every mistake, exit 2 for what the user can mend, 1 for what failed."""
 
+import gzip
 import io
 import json
 import subprocess
@@ -328,11 +329,18 @@ def test_datasets_check_says_ok_or_names_the_file_and_fails(monkeypatch, tmp_pat
 def test_datasets_check_takes_what_the_licence_keeps_out_of_the_wheel_for_no_fault(monkeypatch, tmp_path):
     from apmkit.datasets import store
 
-    monkeypatch.setenv("APMKIT_DATA", str(tmp_path / "none"))
+    shipped = store.SHIPPED / datasets.describe("npdb_payments").files[0].name
+    monkeypatch.setenv("APMKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(store, "SHIPPED", tmp_path)
     result = call("datasets", "check", "npdb_payments")
     assert result.exit_code == 0
     assert "npdb_payments is not shipped: CIHI's notice keeps it out of the installed package" in result.stdout
+    published = tmp_path / "payments.csv"
+    published.write_bytes(gzip.decompress(shipped.read_bytes()))
+    assert call("datasets", "add", "npdb_payments", published).exit_code == 0
+    result = call("datasets", "check", "npdb_payments")
+    assert result.exit_code == 0
+    assert "npdb_payments is not shipped" not in result.stdout
     result = call("datasets", "check", "unmet_need")
     assert result.exit_code == 1
     assert "1 of 1 files cannot be relied on" in result.stderr
