@@ -76,7 +76,7 @@ class Estimate:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __getstate__(self):
-        return {name: dict(value) if isinstance(value, MappingProxyType) else value for name, value in vars(self).items()}
+        return {name: dict(v) if isinstance(v, MappingProxyType) else v for name, v in vars(self).items()}
 
     def __setstate__(self, state):
         for name, value in state.items():

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 import apmkit as apm
 from apmkit import datasets
+from apmkit.errors import ApmkitError, DesignWarning
 from apmkit.estimate import Estimate
-from apmkit.panel import DesignWarning
 from apmkit.studies import Parameters, Result, Study, StudyError
 
 OUTCOMES = {
@@ -29,24 +29,11 @@ OUTCOMES = {
 }
 """Column, words for it, unit."""
 
-OutcomeName = Literal[
-    "spending_per_capita",
-    "inpatient_spending",
-    "snf_spending",
-    "admissions_per_1000",
-    "ed_visits_per_1000",
-    "snf_admissions_per_1000",
-    "em_visits_per_1000",
-    "em_pcp_visits_per_1000",
-    "quality_score",
-    "savings_rate",
-]
-
 
 class DownsideRiskParameters(Parameters):
     """Parameters of the study; see ``apmkit studies us/mssp_downside_risk``."""
 
-    outcome: OutcomeName = Field("spending_per_capita", description="What may have changed.")
+    outcome: Literal[tuple(OUTCOMES)] = Field("spending_per_capita", description="What may have changed.")
     control: Literal["not_yet_treated", "never_treated"] = Field(
         "not_yet_treated", description="Who stands in for ACOs under two-sided risk."
     )
@@ -62,7 +49,7 @@ class DownsideRiskParameters(Parameters):
         "all", description="All ACOs, or only those present in every year of the window."
     )
     weights: Literal["none", "person_years", "staying"] = Field(
-        "none", description="Count ACOs equally, by person-years at entry, or by the inverse chance of staying."
+        "none", description="Count ACOs equally, by person-years when first seen, or by the inverse chance of staying."
     )
     scale: Literal["level", "log"] = Field("level", description="Outcome as it is, or its logarithm (about percent).")
 
@@ -70,6 +57,12 @@ class DownsideRiskParameters(Parameters):
     def _consistent(self):
         if self.scale == "log" and self.outcome in ("quality_score", "savings_rate"):
             raise ValueError(f"outcome={self.outcome} can be zero or negative and has no logarithm; use scale=level")
+        window = set(range(self.first_year, self.last_year + 1)) - {int(year) for year in self.leave_out_years}
+        if len(window) < 2:
+            raise ValueError(
+                f"first_year={self.first_year}, last_year={self.last_year} and the years left out keep "
+                f"{len(window)} years; at least two are needed"
+            )
         latest = max(datasets.years("mssp"))
         if self.last_year > latest:
             raise ValueError(
@@ -195,13 +188,16 @@ def aco_panel(chosen: pd.DataFrame, parameters: DownsideRiskParameters, outcome:
 
 
 def effects(panel: apm.Panel, parameters: DownsideRiskParameters) -> dict[str, Estimate]:
-    """Headline effect `att`, and `event` and `cohort` where the estimator gives them."""
+    """Headline effect `att`, and `event` and `cohort` where the estimator gives them.
+
+    Event estimates before the switch are changes from the last year before it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DesignWarning)
         if parameters.estimator == "twfe":
             return {"att": apm.twfe(panel), "event": apm.event_study(panel)}
         if parameters.estimator == "callaway_santanna":
-            by_cohort = apm.callaway_santanna(panel, control=parameters.control)
+            by_cohort = apm.callaway_santanna(panel, control=parameters.control, base_period="universal")
         else:
             by_cohort = getattr(apm, parameters.estimator)(panel)
     return {
@@ -255,8 +251,16 @@ def exit_bounds(chosen: pd.DataFrame, parameters: DownsideRiskParameters, quanti
     return bounds
 
 
-def alternatives(frame: pd.DataFrame, parameters: DownsideRiskParameters) -> dict[str, Estimate]:
-    """The headline effect under one other choice at a time, by a name that says which."""
+def alternatives(frame: pd.DataFrame, parameters: DownsideRiskParameters) -> tuple[dict[str, Estimate], dict[str, str]]:
+    """The headline effect under one other choice at a time.
+
+    Returns
+    -------
+    dict of str to Estimate
+        By a name that says which choice was changed.
+    dict of str to str
+        Choices that cannot be estimated, and why.
+    """
     changes: dict[str, dict] = {"as chosen": {}}
     other = "never_treated" if parameters.control == "not_yet_treated" else "not_yet_treated"
     if parameters.estimator == "callaway_santanna":
@@ -284,11 +288,24 @@ def alternatives(frame: pd.DataFrame, parameters: DownsideRiskParameters) -> dic
         changes["without 2020 and 2021"] = {"leave_out_years": ("2020", "2021")}
     if parameters.last_year > 2019 and parameters.first_year < 2018:
         changes["up to 2019"] = {"last_year": 2019}
-    results = {}
+    found, impossible = {}, {}
     for name, change in changes.items():
-        varied = parameters.model_copy(update=change)
-        results[name] = effects(aco_panel(select(frame, varied), varied), varied)["att"]
-    return results
+        try:
+            varied = STUDY.parameters(**(parameters.plain() | change))
+            found[name] = effects(aco_panel(select(frame, varied), varied), varied)["att"]
+        except ApmkitError as error:
+            impossible[name] = str(error)
+    return found, impossible
+
+
+def drift_before(event: Estimate) -> float | None:
+    """p-value of a joint test that nothing happened before the switch; None where that cannot be tested."""
+    if not (event.table["relative_time"] < 0).any():
+        return None
+    try:
+        return float(event.joint_test()["p_value"])
+    except ApmkitError:
+        return None
 
 
 def words(parameters: DownsideRiskParameters) -> tuple[str, str]:
@@ -302,6 +319,10 @@ def estimate(parameters: DownsideRiskParameters) -> Result:
     chosen = select(aco_years(), parameters)
     found = effects(aco_panel(chosen, parameters), parameters)
     name, unit = words(parameters)
+    sentences = [found["att"].sentence(name[0].upper() + name[1:], unit=unit)]
+    drift = drift_before(found["event"])
+    if drift is not None and drift < 0.05:
+        sentences.append("Before the switch the groups were already drifting apart: this is not risk alone.")
     notes = [
         "ACOs chose when to take risk, and those that never did are largely leavers and late entrants.",
         "ACOs under two-sided risk from their first year have no time before and are left out.",
@@ -315,7 +336,7 @@ def estimate(parameters: DownsideRiskParameters) -> Result:
     return Result(
         estimates=found,
         headline="att",
-        sentences=(found["att"].sentence(name[0].upper() + name[1:], unit=unit),),
+        sentences=tuple(sentences),
         notes=tuple(notes),
     )
 
