@@ -54,12 +54,20 @@ def new_folder(parent: Path, study: str, content: Any) -> Iterator[tuple[Path, P
     """A folder to write results in, and the one it becomes once all of them are there.
 
     If the block fails, what it wrote is kept in a folder whose name ends in ``-failed``.
+
+    Raises
+    ------
+    StudyError
+        The folder cannot be made.
     """
     now = datetime.now(UTC)
     digest = hashlib.sha256(f"{now.isoformat()} {os.getpid()} {study} {content}".encode()).hexdigest()[:6]
     final = parent / f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}-{study.replace('/', '-')}-{digest}"
     unfinished = parent / f".{final.name}"
-    unfinished.mkdir(parents=True)
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise StudyError(f"{parent} cannot be written: {error.strerror or error}; give another folder.") from None
     try:
         yield unfinished, final
     except BaseException:

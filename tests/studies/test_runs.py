@@ -148,6 +148,15 @@ def test_an_interrupted_run_leaves_no_result(tmp_path):
     assert list((tmp_path / "none").iterdir()) == []
 
 
+def test_a_runs_folder_that_cannot_be_written_is_named(toy, tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(runs.Path, "mkdir", refused)
+    with pytest.raises(StudyError, match="runs cannot be written: Permission denied; give another folder"):
+        runs.run(toy, toy.parameters())
+
+
 def test_results_go_to_the_runs_folder_or_inside_it_and_nowhere_else(toy, tmp_path):
     root = tmp_path / "runs"
     assert runs.runs_folder() == root
