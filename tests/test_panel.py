@@ -413,9 +413,7 @@ def test_a_panel_can_be_backdated_for_a_placebo(frame):
     assert placebo.periods.tolist() == list(range(2006, 2012))
     assert placebo.cohorts.tolist() == [2008, np.inf, 2008]
     for period in (2006, 2012):
-        with pytest.raises(
-            PanelError, match=f"period={period} cannot be a placebo start; those that can: 2007"
-        ):
+        with pytest.raises(PanelError, match=f"period={period} cannot be a placebo start; those that can: 2007"):
             panel.backdate(period)
 
 
