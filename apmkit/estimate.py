@@ -102,8 +102,8 @@ class Estimate:
         ApmkitError
             `level` is not between 0 and 1, or a variance is negative.
         """
-        if not 0 < level < 1:
-            raise ApmkitError(f"level={level} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
+        if not isinstance(level, (int, float)) or not 0 < level < 1:
+            raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
         variance = np.diag(covariance).copy()
         scale = np.nanmax(np.abs(variance), initial=0.0)
         if (variance < -1e-9 * scale).any():

@@ -45,6 +45,11 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
     if by not in LABELS:
         raise ApmkitError(f"by={by!r} is not known: give one of {', '.join(map(repr, LABELS))}.")
     table = estimate.table
+    if estimate.aggregated_by is not None:
+        raise ApmkitError(
+            f"This result is already aggregated by {estimate.aggregated_by!r}: aggregate the estimate it came from, or "
+            "take its overall."
+        )
     if not {"cohort", "period"} <= set(table.columns):
         raise ApmkitError(
             f"{estimate.estimator} does not give effects by cohort and period, so there is nothing to aggregate: "

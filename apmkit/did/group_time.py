@@ -11,11 +11,11 @@ from apmkit.did.kernel import (
     Combination,
     Groups,
     Moments,
-    Sample,
     check_small_sample,
     finish,
     fixest_factor,
 )
+from apmkit.did.sample import Sample
 from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel
@@ -85,9 +85,12 @@ def callaway_santanna(
         if value not in allowed:
             raise EstimationError(f"{name}={value!r} is not known: give {allowed[0]!r} or {allowed[1]!r}.")
     check_small_sample(small_sample)
-    sample = Sample.of(panel)
+    sample, by_pairs = Sample.of(panel), unbalanced == "pairs"
+    if by_pairs:
+        # No pair of periods uses them, so they must not count in the shares of cohorts either.
+        sample.drop_never_untreated()
+        sample.drop_seen_once()
     groups = Groups.of(sample.panel)
-    by_pairs = unbalanced == "pairs"
     moments = Moments.of(groups, centre_units=by_pairs)
     periods, cohorts = sample.panel.periods, groups.cohorts
     if control == "never_treated" and not np.isinf(cohorts).any():

@@ -11,11 +11,11 @@ from apmkit.did.kernel import (
     Combination,
     Groups,
     Moments,
-    Sample,
     check_small_sample,
     finish,
     fixest_factor,
 )
+from apmkit.did.sample import Sample
 from apmkit.did.two_way import TwoWay
 from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
@@ -156,12 +156,8 @@ class _FirstStage:
     @classmethod
     def of(cls, panel: Panel) -> _FirstStage:
         sample = Sample.of(panel)
-        whole = sample.panel
-        untreated = whole.observed & ~whole.treated
-        sample.drop(~untreated.any(axis=1), "units without any untreated period")
+        sample.drop_never_untreated()
         stage = cls(sample)
-        if not np.isfinite(sample.panel.cohorts).any():
-            raise EstimationError("No treated unit has an untreated observation: there is nothing to impute from.")
         bare = ~(stage.effects.profile.sum(axis=0) > 0)
         if bare.any():
             sample.note("periods in which no unit is untreated", [str(p) for p in sample.panel.periods[bare]])

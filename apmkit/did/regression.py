@@ -12,11 +12,11 @@ from apmkit.did.kernel import (
     Combination,
     Groups,
     Moments,
-    Sample,
     check_small_sample,
     finish,
     fixest_factor,
 )
+from apmkit.did.sample import Sample
 from apmkit.did.two_way import TwoWay
 from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
@@ -68,7 +68,7 @@ def twfe(
     [-2.0]
     """
     sample = Sample.of(panel)
-    _drop_single_rows(sample)
+    sample.drop_seen_once()
     groups = Groups.of(sample.panel)
     regressors = groups.treated[None].astype(float)
     return _fit(
@@ -120,13 +120,21 @@ def event_study(
     ['relative_time=-2', 'relative_time=0']
     """
     sample = Sample.of(panel)
-    _drop_single_rows(sample)
+    sample.drop_seen_once()
     groups = Groups.of(sample.panel)
     relative = groups.panel.periods[None, :] - np.where(np.isinf(groups.cohorts), np.nan, groups.cohorts)[:, None]
     if bins is not None:
-        low, high = bins
-        if not low <= -2 or not high >= 0:
-            raise EstimationError(f"bins={bins!r} must be at most -2 and at least 0: -1 is the reference.")
+        try:
+            low, high = bins
+            low, high = float(low), float(high)
+        except (TypeError, ValueError):
+            raise EstimationError(
+                f"bins={bins!r} is no pair of whole numbers: give for instance bins=(-4, 4)."
+            ) from None
+        if int(low) != low or int(high) != high or not low <= -2 or not high >= 0:
+            raise EstimationError(
+                f"bins={bins!r} must be whole numbers, at most -2 and at least 0: -1 is the reference."
+            )
         relative = np.where(np.isnan(relative), np.nan, np.clip(relative, low, high))
     seen = groups.profile > 0
     if not (seen & (relative == -1)).any():
@@ -205,7 +213,7 @@ def sun_abraham(
         after = periods >= last
         sample.note("periods in which no unit is untreated", [str(p) for p in periods[after]])
         sample.panel = sample.panel.restrict(np.ones(len(cohorts), dtype=bool), periods=~after)
-    _drop_single_rows(sample)
+    sample.drop_seen_once()
     untreated = (sample.panel.observed & ~sample.panel.treated).any(axis=1)
     seen_before = np.isin(sample.panel.cohorts, sample.panel.cohorts[untreated])
     if not (seen_before & (sample.panel.cohorts < last)).any():
@@ -228,16 +236,6 @@ def sun_abraham(
         sample, groups, np.array(regressors), terms, "Sun-Abraham", small_sample, level,
         f"sun_abraham(panel, small_sample={small_sample!r}, level={level})", diagnostics,
     )  # fmt: skip
-
-
-def _drop_single_rows(sample: Sample) -> None:
-    once = sample.panel.observed.sum(axis=1) == 1
-    if once.all():
-        raise EstimationError(
-            f"Every unit is observed once: check column {sample.panel.unit!r}, or use callaway_santanna with "
-            "unbalanced='repeated_cross_sections'."
-        )
-    sample.drop(once, "units observed once, which their unit effects absorb")
 
 
 def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call, diagnostics=None) -> Estimate:

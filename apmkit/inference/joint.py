@@ -50,6 +50,7 @@ def joint_test(estimate: Estimate, terms: list[str] | None = None) -> pd.Series:
         if not chosen.any():
             raise ApmkitError("There is no term before treatment: name the terms to test.")
     else:
+        terms = [terms] if isinstance(terms, str) else list(terms)
         unknown = sorted(set(terms) - set(table["term"]))
         if unknown or not terms:
             what = f"There is no term {unknown[0]!r}" if unknown else "No term is named"

@@ -46,6 +46,11 @@ class Comparison:
             The panel has gaps, weights, no treated unit, several cohorts, no period before treatment, or
             fewer than two donors.
         """
+        if not isinstance(panel, Panel):
+            raise PanelError(
+                f"These designs take a Panel, not {type(panel).__name__}: apmkit.Panel(data, unit=..., time=..., "
+                "outcome=..., cohort=...)."
+            )
         if panel.weights is not None:
             raise PanelError(
                 "The panel has weights, which designs with few treated units do not use: leave out weights=, "

@@ -91,7 +91,9 @@ def test_an_event_study_without_its_reference_is_refused(make_frame, make_panel)
 
 @pytest.mark.parametrize("bins", [(-1, 3), (-3, -1), (0, 2)])
 def test_bins_that_swallow_the_reference_are_refused(bins, make_frame, make_panel):
-    with pytest.raises(EstimationError, match=r"bins=\(.*\) must be at most -2 and at least 0: -1 is the reference"):
+    with pytest.raises(
+        EstimationError, match=r"bins=\(.*\) must be whole numbers, at most -2 and at least 0"
+    ):
         apm.event_study(make_panel(make_frame()), bins=bins)
 
 
@@ -133,9 +135,12 @@ def test_an_unknown_average_is_refused(make_frame, make_panel):
 
 def test_an_average_of_what_is_not_by_cohort_and_period_is_refused(make_frame, make_panel):
     panel = make_panel(make_frame())
-    for result in (apm.twfe(panel), apm.callaway_santanna(panel).aggregate("event")):
-        with pytest.raises(ValueError, match=r"does not give effects by cohort and period, .* use callaway_santanna"):
-            result.aggregate("simple")
+    with pytest.raises(ValueError, match=r"does not give effects by cohort and period, .* use callaway_santanna"):
+        apm.twfe(panel).aggregate("simple")
+    with pytest.raises(
+        ValueError, match="This result is already aggregated by 'event': aggregate the"
+    ):
+        apm.callaway_santanna(panel).aggregate("event").aggregate("simple")
 
 
 @pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
@@ -238,11 +243,11 @@ def test_sun_abraham_refuses_cohorts_that_are_all_seen_only_under_treatment(make
         apm.sun_abraham(make_panel(frame))
 
 
-@pytest.mark.parametrize("estimator", [apm.twfe, apm.event_study, apm.sun_abraham])
-def test_units_observed_once_are_left_out_of_regressions(estimator, make_frame, make_panel):
+@pytest.mark.parametrize("estimator", [apm.twfe, apm.event_study, apm.sun_abraham, apm.callaway_santanna])
+def test_units_observed_once_are_left_out(estimator, make_frame, make_panel):
     frame = make_frame().query("unit != 7 or year == 2013")
     result, texts = messages(lambda: estimator(make_panel(frame)))
-    assert texts == ["Left out units observed once, which their unit effects absorb: 1 (7)."]
+    assert texts == ["Left out units observed once, which show no change: 1 (7)."]
     assert result.n_obs == 59 * 6
 
 
@@ -371,3 +376,38 @@ def test_weights_by_the_chance_of_staying_correct_for_exit():
             weighed = estimator(apm.Panel(frame, weights="w", **columns)).term("ATT(2, 3)").table.iloc[0]
         assert abs(plain["estimate"] - truth) > 4 * plain["se"]
         assert abs(weighed["estimate"] - truth) < 2 * weighed["se"]
+
+
+def test_units_that_no_comparison_uses_do_not_count_in_the_shares_of_cohorts(make_frame, make_panel):
+    frame = make_frame()
+    first, last = frame["cohort"].min(), frame["year"].max()
+    entrants = frame[frame["cohort"] == first].copy()
+    entrants = entrants[entrants["year"] >= first].assign(unit=lambda f: f["unit"] + 1000)
+    result, texts = messages(lambda: apm.callaway_santanna(make_panel(pd.concat([frame, entrants]))))
+    without = apm.callaway_santanna(make_panel(frame))
+    named = entrants["unit"].nunique()
+    assert any(text.startswith(f"Left out units without any untreated period: {named} (") for text in texts)
+    for by in ("simple", "event", "calendar"):
+        pd.testing.assert_frame_equal(result.aggregate(by).table, without.aggregate(by).table)
+    assert result.n_units == without.n_units
+    assert last in without.table["period"].to_numpy()
+
+
+@every_estimator
+def test_what_is_no_panel_is_refused(estimator, make_frame):
+    with pytest.raises(EstimationError, match=r"takes a Panel, not DataFrame: apmkit.Panel\(data, unit="):
+        estimator(make_frame())
+
+
+@every_estimator
+def test_a_single_unit_to_compare_with_is_warned_of(estimator, make_frame, make_panel):
+    frame = make_frame()
+    never = frame.loc[frame["cohort"].isna(), "unit"].unique()
+    _, texts = messages(lambda: estimator(make_panel(frame[~frame["unit"].isin(never[1:])])))
+    assert any(text.startswith(f"A single unit, {never[0]}, is never treated") for text in texts)
+
+
+@pytest.mark.parametrize("bins", [3, "a", (-2.5, 1.5), (None, 2)])
+def test_bins_that_are_no_whole_numbers_are_refused(bins, make_frame, make_panel):
+    with pytest.raises(EstimationError, match=r"bins=.* whole numbers"):
+        apm.event_study(make_panel(make_frame()), bins=bins)
