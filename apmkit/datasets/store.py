@@ -37,8 +37,10 @@ def user_data_folder() -> Path:
 
     Examples
     --------
-    >>> user_data_folder().name
-    'apmkit'
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {"APMKIT_DATA": "course/data"}):
+    ...     user_data_folder().as_posix()
+    'course/data'
     """
     if chosen := os.environ.get("APMKIT_DATA"):
         return Path(chosen).expanduser()
