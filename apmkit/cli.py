@@ -83,18 +83,28 @@ def _assignments(pairs: tuple[str, ...], option: str) -> dict[str, str]:
 
 
 def _read_parameters(path: Path | None) -> dict:
+    """Parameters of a file, each a text or a list of texts: YAML's own reading makes ON a truth value."""
     if path is None:
         return {}
     import yaml
 
+    write = "write one 'name: value' on each line"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        top = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         line = f" (line {where.line + 1})" if where else ""
-        raise click.UsageError(f"{path} is not YAML{line}: write one 'name: value' on each line.") from None
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise click.UsageError(f"{path} holds no parameters: write one 'name: value' on each line.")
+        raise click.UsageError(f"{path} is not YAML{line}: {write}.") from None
+    if not isinstance(top, yaml.MappingNode) or not top.value:
+        raise click.UsageError(f"{path} holds no parameters: {write}.")
+    values: dict[str, str | list[str]] = {}
+    for key, node in top.value:
+        several = isinstance(node, yaml.SequenceNode)
+        if not all(isinstance(part, yaml.ScalarNode) for part in (key, *(node.value if several else [node]))):
+            raise click.UsageError(f"{path} is nested in line {key.start_mark.line + 1}: {write}, a list as [a, b].")
+        if key.value in values:
+            raise click.UsageError(f"{path} gives {key.value} twice: give it once.")
+        values[key.value] = [part.value for part in node.value] if several else node.value
     return values
 
 
@@ -195,7 +205,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="NAME=VALUES",
-    help="Values a,b or 2014:2018 or all (every allowed value); may be repeated, all combinations are run.",
+    help="Values a,b or 2014:2018 or all (every allowed value), sets as a,a+b; may be repeated, all combinations are run.",
 )
 @_set
 @_file

@@ -178,10 +178,13 @@ def test_run_refuses_before_anything_starts(toy, tmp_path, monkeypatch, words, s
     [
         ("first: [1", "mine.yml is not YAML (line 1): write one 'name: value' on each line."),
         ("just text", "mine.yml holds no parameters: write one 'name: value' on each line."),
-        ("1: 2", "mine.yml holds no parameters"),
-        ("!!python/object/apply:os.getcwd []", "mine.yml is not YAML"),
+        ("", "mine.yml holds no parameters"),
+        ("1: 2", "no parameter '1', only outcome"),
+        ("!!python/object/apply:os.getcwd []", "mine.yml holds no parameters"),
+        ("first: 2\nfirst: 3", "mine.yml gives first twice: give it once."),
+        ("first: 2\noutcome: {a: b}", "mine.yml is nested in line 2: write one 'name: value' on each line, a list as"),
         ("frist: 2", "no parameter 'frist' (did you mean 'first'?)"),
-        ("first: 2.5", "first=2.5 is not allowed; give a whole number from 1 to 3."),
+        ("first: 2.5", "first='2.5' is not allowed; give a whole number from 1 to 3."),
     ],
 )
 def test_a_wrong_parameter_file_is_refused(toy, tmp_path, text, sentence):
@@ -200,6 +203,16 @@ def test_run_takes_a_file_and_p_wins_and_results_list_it(toy, tmp_path):
     (listed,) = json.loads(call("results", "--format", "json").stdout)
     assert listed["run"] == folder.name
     assert listed["parameters"] == toy.parameters(outcome="visits", first=2, leave_out=["qc"]).plain()
+
+
+@pytest.mark.parametrize("text", ["leave_out: ON", "leave_out: [ON]", "leave_out:\n- ON\nlast_year: 2024\n"])
+def test_ontario_in_a_file_is_ontario_and_no_truth_value(tmp_path, monkeypatch, text):
+    started = []
+    monkeypatch.setattr("apmkit.studies.runs.run", lambda study, parameters, **_: started.append(parameters))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yml").write_text(text)
+    call("run", "canada/bc_lfp", "-f", "mine.yml")
+    assert [parameters.leave_out for parameters in started] == [("ON",)]
 
 
 def test_run_reports_a_failing_notebook_without_traceback(toy, tmp_path):

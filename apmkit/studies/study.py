@@ -146,18 +146,27 @@ class Parameters(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_text(cls, values: Any) -> Any:
-        """Take values as typed at a command line: ``2019`` for a literal 2019, ``a,b`` or ``none`` for a tuple."""
+        """Take values as typed at a command line or in a file: ``2019`` for a literal 2019, ``a,b`` or ``none``."""
         if not isinstance(values, Mapping):
             return values
         read = dict(values)
-        for name in cls.model_fields.keys() & {k for k, v in read.items() if isinstance(v, str)}:
+        for name, value in [(k, v) for k, v in values.items() if k in cls.model_fields]:
             same = {as_typed(choice): choice for choice in cls.choices(name)}
             if cls.takes_several(name):
-                parts = [] if read[name] == _NONE else read[name].split(",")
-                read[name] = tuple(same.get(part, part) for part in parts if part)
-            else:
-                read[name] = same.get(read[name], read[name])
+                if isinstance(value, str):
+                    value = [] if value == _NONE else [part for part in value.split(",") if part]
+                if isinstance(value, list | tuple):
+                    value = tuple(same.get(part, part) if isinstance(part, str) else part for part in value)
+            read[name] = same.get(value, value) if isinstance(value, str) else value
         return read
+
+    @model_validator(mode="after")
+    def _each_once(self):
+        for name in filter(self.takes_several, type(self).model_fields):
+            members = getattr(self, name)
+            if len(set(members)) < len(members):
+                raise ValueError(f"{name}={as_typed(members)} names a value twice; name each once")
+        return self
 
     def plain(self) -> dict[str, Any]:
         """Values by name, fit for JSON and for a notebook cell."""

@@ -27,7 +27,8 @@ def combinations(
     ----------
     study : Study
     grid : mapping of str to str
-        For each parameter ``a,b`` or ``2014:2018`` (whole numbers, both ends included) or ``all``.
+        For each parameter ``a,b`` or ``2014:2018`` (whole numbers, both ends included) or ``all``; ``a,b+c`` are two
+        values of a parameter that takes several at once.
     fixed : mapping
         Values of other parameters.
 
@@ -95,6 +96,8 @@ def _values(study: Study, name: str, text: str) -> list[Any]:
     values = [part.strip() for part in text.split(",")]
     if "" in values:
         raise StudyError(f"--grid {name}={text} has an empty value: write {name}=first,second or {name}=all.")
+    if name in known and study.Parameters.takes_several(name):
+        values = [value.split("+") if "+" in value else value for value in values]
     for value in values:
         study.each_alone(**{name: value})
     return values

@@ -342,7 +342,7 @@ def test_the_budget_a_person_is_the_yearly_budget_over_the_population(frame):
         ({"outcome": "unmet_need", "treatment_year": 2019}, "has 1 years before treatment_year=2019 and needs 3"),
         ({"first_year": 2020}, "has 2 years before treatment_year=2023 and needs 3"),
         ({"treatment_year": 2022}, "leaves no untreated year after the pretended start: give 2023, or at most 2021"),
-        ({"leave_out": "ON,ON"}, "names a province twice"),
+        ({"leave_out": "ON,ON"}, "names a value twice"),
         ({"leave_out": "ON,AB,MB,NB,NL,NS,PE"}, "leaves fewer than three donors"),
         ({"leave_out": "BC"}, "any of AB, MB"),
         ({"outcome": "unmet_need", "partly_treated": "pre"}, "concerns payments of 2022-23 only"),

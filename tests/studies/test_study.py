@@ -68,6 +68,8 @@ def test_study_names_itself_and_registered_data(name):
         ({"level": "99"}, "us/toy: level='99' is not allowed; give one of 90, 95."),
         ({"log": "perhaps"}, "us/toy: log='perhaps' is not allowed; give one of false, true."),
         ({"leave_out": "on,ab"}, "us/toy: leave_out='ab' is not allowed; give none, or any of on, qc."),
+        ({"leave_out": "qc,qc"}, "us/toy: leave_out=qc,qc names a value twice; name each once."),
+        ({"leave_out": True}, "us/toy: leave_out=True is not allowed; give none, or any of on, qc."),
         ({"log": True, "outcome": "visits"}, "us/toy: log=true needs outcome=cost."),
         (
             {"first": 0, "scale": 3},

@@ -29,6 +29,7 @@ def test_grid_takes_lists_ranges_and_all(toy):
     assert [p.log for p in combinations(toy, {"log": "all"}, {})[0]] == [False, True]
     assert [p.leave_out for p in combinations(toy, {"leave_out": "all"}, {})[0]] == [("on",), ("qc",)]
     assert [p.leave_out for p in combinations(toy, {"leave_out": "none,qc"}, {})[0]] == [(), ("qc",)]
+    assert [p.leave_out for p in combinations(toy, {"leave_out": "on,on+qc"}, {})[0]] == [("on",), ("on", "qc")]
     assert len(combinations(toy, {"first": "2,2,3"}, {})[0]) == 2
 
 
@@ -79,6 +80,10 @@ def test_a_real_study_is_swept_over_all_that_its_rules_allow(name, grid, expecte
         ({"outcome": "all"}, {"outcome": "cost"}, "outcome is both fixed and in the grid: give it once"),
         ({"outcome": "all"}, {"frist": 1}, "no parameter 'frist'"),
         ({"first": "all,4"}, {}, "first='all' is not allowed"),
+        ({"leave_out": "on+ab"}, {}, "leave_out='ab' is not allowed; give none, or any of on, qc"),
+        ({"leave_out": "on+"}, {}, "leave_out='' is not allowed"),
+        ({"leave_out": "on+on"}, {}, "leave_out=on,on names a value twice"),
+        ({"outcome": "cost+visits"}, {}, r"outcome='cost\+visits' is not allowed; give one of cost, visits"),
         ({"outcome": "all"}, {"first": 9}, "first=9 is not allowed"),
         ({"outcome": "visits"}, {"log": True}, r"^us/toy: log=true needs outcome=cost\.$"),
         (
