@@ -171,11 +171,11 @@ def weights_heatmap(estimate: Estimate, term: str | None = None, *, ax: Axes | N
     ax : Axes, optional
         Where to draw.
     """
+    frame = estimate.weights(term)
+    ax = _axes(ax, height=1.2 + 0.42 * len(frame))
     import seaborn as sns
     from matplotlib.patches import Rectangle
 
-    frame = estimate.weights(term)
-    ax = _axes(ax, height=1.2 + 0.42 * len(frame))
     limit = float(np.abs(frame.to_numpy()).max())
     numbers = frame.round(2).to_numpy() + 0.0  # adding zero turns -0.0 into 0.0
     sns.heatmap(frame, ax=ax, cmap="RdBu", center=0, vmin=-limit, vmax=limit, linewidths=0.5, linecolor="white",
@@ -351,6 +351,9 @@ def source(ax: Axes, text: str) -> None:
 
 
 def _axes(ax: Axes | None, height: float = 4.2) -> Axes:
-    import matplotlib.pyplot as plt
+    try:
+        import matplotlib.pyplot as plt
+    except ModuleNotFoundError:
+        raise ApmkitError("Figures need matplotlib and seaborn: pip install 'apmkit[notebooks]'.") from None
 
     return plt.subplots(figsize=(7.2, height), layout="constrained")[1] if ax is None else ax

@@ -74,7 +74,8 @@ def columns_by_cms_name(raw: pd.DataFrame) -> pd.DataFrame:
             raise DataError(f"The PY2013 file has {raw.shape[1]} columns, not the {len(_PY2013)} that CMS published.")
         raw = raw.set_axis(_PY2013, axis=1).drop(columns="-")
         return raw.assign(track1=raw["track2"].map({"0": "1", "1": "0"}))
-    return raw.set_axis(raw.columns.str.lower(), axis=1).rename(columns=_EARLIER_NAMES)
+    named = raw.loc[:, raw.columns != ""]  # a spreadsheet's row numbers come without a name
+    return named.set_axis(named.columns.str.lower(), axis=1).rename(columns=_EARLIER_NAMES)
 
 
 def require_columns(raw: pd.DataFrame, shipped: pd.DataFrame, dataset: Dataset) -> None:
@@ -100,7 +101,7 @@ def tidy(tables: Mapping[int, pd.DataFrame], crosswalk: pd.DataFrame, dataset: D
     dataset
         The registry's record; its codebook gives names, order and units of the columns.
     """
-    named = {year: columns_by_cms_name(table) for year, table in sorted(tables.items())}
+    named = {year: _with_identifiers(columns_by_cms_name(table), year) for year, table in sorted(tables.items())}
     with_track = [table.assign(year=year, current_track=_track(table, year)) for year, table in named.items()]
     raw = pd.concat(with_track, ignore_index=True)
     raw = raw.reindex(columns=raw.columns.union(_NOT_IN_EVERY_FILE, sort=False), fill_value="")
@@ -123,34 +124,36 @@ def tidy(tables: Mapping[int, pd.DataFrame], crosswalk: pd.DataFrame, dataset: D
 
 def _converted(raw: pd.DataFrame, entry: Column) -> pd.Series:
     """A codebook column as its unit says; one that no file holds is computed by the caller and missing until then."""
-    source = (entry.source or "").lower()
+    name = entry.source or ""
+    source = name.lower()
     if source not in raw or source in _READ_APART:
         return pd.Series(None, index=raw.index, dtype="datetime64[s]" if entry.unit == "date" else float)
     text = raw[source]
     match entry.unit:
         case "date":
-            return dates(text, source)
+            return dates(text, name)
         case "boolean":
-            return flags(text, source)
+            return flags(text, name)
         case "category":
             return blank(text).str.lower().str.removesuffix(" revenue")
         case "fraction":
-            return _fractions(text, raw["year"], source)
+            return _fractions(text, raw["year"], name)
         case "text" | "identifier":
             return text.str.strip()
         case _:
-            return numbers(text, source)
+            return numbers(text, name)
 
 
 def _fractions(text: pd.Series, year: pd.Series, name: str) -> pd.Series:
     """Rates as fractions.
 
-    CMS prints them as fractions in some years and percents in others, and the sign does not tell (2013 prints 0.02%
-    for 2 %). The size does: no rate is over 150 %, and every year has one over 1.5 %, so a largest value over 1.5
-    means percent.
+    CMS prints them as fractions in some years and percents in others, with or without the sign. A value with the sign
+    is a percent, except in 2013, which prints 0.02% for 2 %. Without it the size tells: no rate is over 150 %, and
+    every year has one over 1.5 %, so a largest value over 1.5 means percent.
     """
     values = numbers(text, name)
-    in_percent = values.abs().groupby(year).transform("max") > 1.5
+    signed = text.str.strip().str.endswith("%") & (year != 2013)
+    in_percent = signed | (values.mask(signed).abs().groupby(year).transform("max") > 1.5)
     return values.where(~in_percent, values / 100)
 
 
@@ -171,11 +174,22 @@ def _track(raw: pd.DataFrame, year: int) -> pd.Series:
     return track
 
 
+def _with_identifiers(table: pd.DataFrame, year: int) -> pd.DataFrame:
+    """The table without blanks around its identifiers; a row without one is a footnote or a total."""
+    if "aco_id" not in table:
+        raise DataError(f"The PY{year} file lacks ACO_ID; add the file CMS published.")
+    identifiers = table["aco_id"].str.strip()
+    if (odd := ~identifiers.str.fullmatch(r"A\d{4,5}")).any():
+        raise DataError(
+            f"Column 'ACO_ID' holds {identifiers[odd].iloc[0]!r} in row {odd.to_numpy().argmax() + 2} of PY{year}, no ACO "
+            "identifier (A and four digits, or five before 2018); delete footnotes and totals."
+        )
+    return table.assign(aco_id=identifiers)
+
+
 def _persistent_id(published: pd.Series, crosswalk: pd.DataFrame) -> pd.Series:
     """Identifiers of 2018 and later; the encrypted ones before (A and five digits) go through the crosswalk."""
     encrypted = published.str.fullmatch(r"A\d{5}")
-    if (odd := ~(encrypted | published.str.fullmatch(r"A\d{4}"))).any():
-        raise DataError(f"{published[odd].iloc[0]!r} is no ACO identifier (A and four digits, or five before 2018).")
     linked = published.where(~encrypted, published.map(crosswalk.set_index("aco_num")["aco_id"]))
     if linked.isna().any():
         raise DataError(f"ACO {published[linked.isna()].iloc[0]} is not in the CMS crosswalk of identifiers.")
@@ -207,8 +221,13 @@ def _performance_months(frame: pd.DataFrame) -> pd.Series:
     """Months that the totals cover: the first period of 2012 starters was longer, half of 2019's ACOs left in June."""
     start = frame["agreement_start"]
     first = 12.0 + 12 * (2013 - start.dt.year) - (start.dt.month - 1)
-    part_of_year = frame["expenditures"] / (frame["person_years"] * frame["spending_per_capita"])
-    return first.where(frame["year"] == 2013, pd.Series(12.0, index=frame.index).mask(part_of_year < 0.75, 6.0))
+    half_a_year = _part_of_year(frame).between(0.45, 0.55)
+    return first.where(frame["year"] == 2013, pd.Series(12.0, index=frame.index).mask(half_a_year, 6.0))
+
+
+def _part_of_year(frame: pd.DataFrame) -> pd.Series:
+    """Years that the totals cover: expenditures over person-years times expenditures per person-year."""
+    return frame["expenditures"] / (frame["person_years"] * frame["spending_per_capita"])
 
 
 def _complete_2013(frame: pd.DataFrame, minimum_loss_rate: pd.Series) -> pd.DataFrame:
@@ -233,6 +252,9 @@ def rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
     A savings rate within 0.0001 of the minimum may fall on either side, because both are printed rounded. From 2024,
     low-revenue ACOs on BASIC tracks can share savings below the minimum (42 CFR 425.605(h)).
     """
+    part = _part_of_year(frame)
+    in_2013 = frame["year"] == 2013  # over 12, 18 or 21 months, and without a printed total per person-year
+    covers_its_months = part.between(0.95, 2.1).where(in_2013, (part - frame["performance_months"] / 12).abs() <= 0.01)
     difference = frame["benchmark_minus_expenditures"]
     generated = frame["generated_savings"]
     rate = difference / frame["benchmark"]
@@ -249,5 +271,6 @@ def rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
         "GenSaveLoss is above 0 without the savings rate reaching the minimum, or the reverse": (
             contradicts & ~(below_minimum_allowed & (generated > 0))
         ),
+        "ABtotExp is not N_AB_Year_PY x Per_Capita_Exp_TOTAL_PY (check the units of all three)": ~covers_its_months,
         "Sav_rate is not BnchmkMinExp / ABtotBnchmk": ~((frame["savings_rate"] - rate).abs() <= 1e-4),
     }

@@ -26,7 +26,7 @@ def read_csv(data: bytes, name: str) -> pd.DataFrame:
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(field.strip() for field in row)]
     except csv.Error as error:  # an open quote, for instance, makes one field of the rest of the file
         raise DataError(f"{name} is not a CSV table: {error}.") from None
     if len(rows) < 2 or len(rows[0]) < 2 or "\0" in text:
@@ -65,7 +65,7 @@ def blank(text: pd.Series) -> pd.Series:
 
 
 def numbers(text: pd.Series, name: str) -> pd.Series:
-    """Text as floats, without ``$``, ``%`` and thousands commas.
+    """Text as floats, without ``$``, ``%`` and thousands commas; accountants' ``(1,330)`` is -1330.
 
     Raises
     ------
@@ -77,7 +77,8 @@ def numbers(text: pd.Series, name: str) -> pd.Series:
     rest = blank(rest[~rest.isin(MISSING)]).dropna()
     if rest.empty:
         return values
-    cleaned = pd.to_numeric(rest.str.replace(r"[$,%\s]", "", regex=True), errors="coerce")
+    plain = rest.str.replace(r"[$,%\s]", "", regex=True).str.replace(r"^\((.+)\)$", r"-\1", regex=True)
+    cleaned = pd.to_numeric(plain, errors="coerce")
     if cleaned.isna().any():
         raise DataError(f"Column {name!r} holds {rest[cleaned.isna()].iloc[0]!r}, which is not a number.")
     values[rest.index] = cleaned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
+_FOLDER_AT_FAULT = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG}
+
+
 class RunFailed(ApmkitFailure):
     """A notebook stopped before its result; the message names the cell, the error and the folder that is kept."""
 
@@ -35,18 +39,39 @@ def runs_folder(out: str | Path | None = None) -> Path:
     Raises
     ------
     StudyError
-        `out` is elsewhere, or there is a file in its place.
+        `out` is elsewhere, `results` would pass over it, a file is in its place, or it cannot be reached.
     """
-    root = Path(os.environ.get("APMKIT_RUNS", "runs")).resolve()
+    root = Path(os.environ.get("APMKIT_RUNS") or "runs").resolve()
     folder = root if out is None else Path(out).resolve()
     if not folder.is_relative_to(root):
         raise StudyError(
             f"{str(out)!r} is outside the runs folder {root}: give a folder inside it, or name another runs folder in "
             "the environment variable APMKIT_RUNS."
         )
-    if any(path.exists() and not path.is_dir() for path in (folder, *folder.parents)):
+    if _passed_over(folder.relative_to(root).parts):
+        raise StudyError(
+            f"{str(out)!r} would be missing from apmkit results: give a folder whose name does not start with . and does "
+            "not end with -failed."
+        )
+    try:
+        blocked = any(path.exists() and not path.is_dir() for path in (folder, *folder.parents))
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    if blocked:
         raise StudyError(f"{folder} cannot hold results, a file is in its place: move the file or give another folder.")
     return folder
+
+
+def _passed_over(names: tuple[str, ...]) -> bool:
+    """Whether a folder is hidden or holds the remains of a failed run."""
+    return any(name.startswith(".") or name.endswith("-failed") for name in names)
+
+
+def _unwritable(folder: Path, error: OSError) -> StudyError:
+    return StudyError(
+        f"{folder} cannot be written: {error.strerror or error}; mend that, or name another runs folder in the "
+        "environment variable APMKIT_RUNS."
+    )
 
 
 @contextmanager
@@ -58,7 +83,7 @@ def new_folder(parent: Path, study: str, content: Any) -> Iterator[tuple[Path, P
     Raises
     ------
     StudyError
-        The folder cannot be made.
+        The folder cannot be made or written.
     """
     now = datetime.now(UTC)
     digest = hashlib.sha256(f"{now.isoformat()} {os.getpid()} {study} {content}".encode()).hexdigest()[:6]
@@ -67,16 +92,19 @@ def new_folder(parent: Path, study: str, content: Any) -> Iterator[tuple[Path, P
     try:
         unfinished.mkdir(parents=True)
     except OSError as error:
-        raise StudyError(f"{parent} cannot be written: {error.strerror or error}; give another folder.") from None
+        raise _unwritable(parent, error) from None
     try:
         yield unfinished, final
-    except BaseException:
+        unfinished.rename(final)
+    except BaseException as error:
         if any(unfinished.iterdir()):
             unfinished.rename(failed(final))
+            error.add_note(f"What was done is in {failed(final)}.")
         else:
             unfinished.rmdir()
+        if isinstance(error, OSError) and error.errno in _FOLDER_AT_FAULT:
+            raise _unwritable(parent, error) from None
         raise
-    unfinished.rename(final)
 
 
 def failed(folder: Path) -> Path:
@@ -182,10 +210,7 @@ def results(folder: Path, study: str | None = None) -> list[dict[str, Any]]:
     """
     records = []
     for path in sorted(folder.rglob("result*.json"), key=lambda p: p.parent.name):
-        inside = path.relative_to(folder).parts[:-1]
-        if path.name not in ("result.json", "results.json") or any(
-            p.startswith(".") or p.endswith("-failed") for p in inside
-        ):
+        if path.name not in ("result.json", "results.json") or _passed_over(path.relative_to(folder).parts[:-1]):
             continue
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

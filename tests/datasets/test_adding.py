@@ -142,9 +142,31 @@ def test_an_amount_in_another_unit_is_refused(py2024, refused):
     assert "In 453 of 453 rows BnchmkMinExp is not ABtotBnchmk - ABtotExp within $1.50" in refused("mssp", py2024)
 
 
+@pytest.mark.parametrize(
+    ("columns", "factor"),
+    [
+        (["Per_Capita_Exp_TOTAL_PY"], 1 / 12),
+        (["ABtotBnchmk", "ABtotExp", "BnchmkMinExp", "GenSaveLoss"], 1e-3),
+        (["ABtotBnchmk", "ABtotExp", "BnchmkMinExp", "GenSaveLoss"], 1e-6),
+    ],
+)
+def test_totals_that_are_not_person_years_times_spending_are_refused(py2024, refused, columns, factor):
+    for column in columns:
+        py2024[column] = (py2024[column].str.replace(",", "").astype(float) * factor).astype(str)
+    assert "In 453 of 453 rows ABtotExp is not N_AB_Year_PY x Per_Capita_Exp_TOTAL_PY" in refused("mssp", py2024)
+
+
+def test_percents_with_and_without_the_sign_in_one_column_are_read_value_by_value(py2024, write, mssp):
+    percent = py2024["QualScore"].str.rstrip("%").astype(float)
+    mixed = (percent / 100).astype(str).where(py2024.index % 2 == 0, py2024["QualScore"])
+    datasets.add("mssp", write(py2024.assign(QualScore=mixed), "PY2024.csv"))
+    new = datasets.load("mssp").query("year == 2024").set_index("aco_id")["quality_score"]
+    assert new.to_numpy() == pytest.approx(mssp.query("year == 2023").set_index("aco_id")["quality_score"][new.index])
+
+
 def test_text_in_a_number_column_is_refused(py2024, refused):
     py2024.loc[5, "P_EDV_Vis"] = "many"
-    assert "Column 'p_edv_vis' holds 'many', which is not a number." in refused("mssp", py2024)
+    assert "Column 'P_EDV_Vis' holds 'many', which is not a number." in refused("mssp", py2024)
 
 
 def test_a_doubled_aco_is_refused(py2024, refused):
@@ -181,7 +203,30 @@ def test_an_unknown_track_is_refused(py2024, refused):
 
 def test_an_identifier_that_is_none_is_refused(py2024, refused):
     py2024.loc[0, "ACO_ID"] = "X1"
-    assert "'X1' is no ACO identifier" in refused("mssp", py2024)
+    text = refused("mssp", py2024)
+    assert "Column 'ACO_ID' holds 'X1' in row 2 of PY2024, no ACO identifier" in text
+
+
+def test_a_footnote_is_refused_with_its_row(py2024, refused):
+    footnote = pd.DataFrame([["Suppressed cells are marked *"] + [""] * (py2024.shape[1] - 1)], columns=py2024.columns)
+    text = refused("mssp", pd.concat([py2024, footnote]))
+    assert "holds 'Suppressed cells are marked *' in row 455 of PY2024" in text
+    assert "delete footnotes and totals." in text
+
+
+def test_blank_rows_blanks_round_identifiers_row_numbers_and_accountants_negatives_are_read(py2024, write):
+    loss = py2024.index[py2024["BnchmkMinExp"].astype(float) < 0][0]
+    expected = float(py2024.loc[loss, "BnchmkMinExp"])
+    py2024["BnchmkMinExp"] = [f"({v[1:]})" if v.startswith("-") else v for v in py2024["BnchmkMinExp"]]
+    py2024["ACO_ID"] = " " + py2024["ACO_ID"]
+    path = write(py2024, "PY2024.csv")
+    lines = path.read_text().splitlines()
+    numbered = ["," + lines[0], *(f"{number},{line}" for number, line in enumerate(lines[1:]))]
+    path.write_text("\n".join([*numbered, "," * py2024.shape[1]]) + "\n")
+    datasets.add("mssp", path)
+    frame = datasets.load("mssp").query("year == 2024").set_index("aco_id")
+    assert len(frame) == 453
+    assert frame.loc[py2024.loc[loss, "ACO_ID"].strip(), "benchmark_minus_expenditures"] == expected
 
 
 def test_an_identifier_outside_the_crosswalk_is_refused(py2024, refused):
@@ -191,7 +236,7 @@ def test_an_identifier_outside_the_crosswalk_is_refused(py2024, refused):
 
 def test_a_date_that_is_none_is_refused(py2024, refused):
     py2024.loc[0, "Current_Start_Date"] = "soon"
-    assert "Column 'current_start_date' holds 'soon', which is not a date." in refused("mssp", py2024)
+    assert "Column 'Current_Start_Date' holds 'soon', which is not a date." in refused("mssp", py2024)
 
 
 def test_the_file_of_another_year_is_refused(py2023, refused):
