@@ -181,8 +181,8 @@ def _with_identifiers(table: pd.DataFrame, year: int) -> pd.DataFrame:
     identifiers = table["aco_id"].str.strip()
     if (odd := ~identifiers.str.fullmatch(r"A\d{4,5}")).any():
         raise DataError(
-            f"Column 'ACO_ID' holds {identifiers[odd].iloc[0]!r} in row {odd.to_numpy().argmax() + 2} of PY{year}, no ACO "
-            "identifier (A and four digits, or five before 2018); delete footnotes and totals."
+            f"Column 'ACO_ID' holds {identifiers[odd].iloc[0]!r} in row {odd.to_numpy().argmax() + 2} of PY{year}, no "
+            "ACO identifier (A and four digits, or five before 2018); delete footnotes and totals."
         )
     return table.assign(aco_id=identifiers)
 
