@@ -205,7 +205,7 @@ Examples:
     multiple=True,
     required=True,
     metavar="NAME=VALUES",
-    help="Values a,b or 2014:2018 or all (every allowed value), sets as a,a+b; may be repeated, all combinations are run.",
+    help="Values a,b or 2014:2018 or all (every allowed value), sets a,a+b; may be repeated, all combinations are run.",
 )
 @_set
 @_file

@@ -252,7 +252,18 @@ def test_sweep_prints_a_row_for_each_set_and_fails_if_one_does(toy):
     result = call("sweep", "us/toy", "--grid", "outcome=all", "--grid", "trouble=none,error", "-p", "first=2")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["changed", "outcome", "term", "estimate", "se", "ci_low", "ci_high", "p_value", "error"]
+    assert lines[0].split() == [
+        "changed",
+        "outcome",
+        "term",
+        "estimate",
+        "se",
+        "ci_low",
+        "ci_high",
+        "p_value",
+        "data",
+        "error",
+    ]
     assert len(lines) == 6
     assert "RuntimeError: the numbers ran out." in lines[2]
     assert result.stderr == "Error: 2 of 4 sets failed; the column error says why.\n"

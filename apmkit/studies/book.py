@@ -89,7 +89,7 @@ def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: 
     workers = min(jobs or os.cpu_count() or 1, len(stale))
     with (
         ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
-        tqdm(total=len(stale), desc="Running notebooks", unit="notebook") as bar,
+        tqdm(total=len(stale), desc="Running notebooks", unit="notebook", disable=None) as bar,
     ):
         running = {pool.submit(_execute, source, *stale[source]): source for source in stale}
         for done in as_completed(running):

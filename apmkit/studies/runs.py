@@ -50,8 +50,8 @@ def runs_folder(out: str | Path | None = None) -> Path:
         )
     if _passed_over(folder.relative_to(root).parts):
         raise StudyError(
-            f"{str(out)!r} would be missing from apmkit results: give a folder whose name does not start with . and does "
-            "not end with -failed."
+            f"{str(out)!r} would be missing from apmkit results: give a folder whose name does not start with . and "
+            "does not end with -failed."
         )
     try:
         blocked = any(path.exists() and not path.is_dir() for path in (folder, *folder.parents))
@@ -95,7 +95,6 @@ def new_folder(parent: Path, study: str, content: Any) -> Iterator[tuple[Path, P
         raise _unwritable(parent, error) from None
     try:
         yield unfinished, final
-        unfinished.rename(final)
     except BaseException as error:
         if any(unfinished.iterdir()):
             unfinished.rename(failed(final))
@@ -105,6 +104,7 @@ def new_folder(parent: Path, study: str, content: Any) -> Iterator[tuple[Path, P
         if isinstance(error, OSError) and error.errno in _FOLDER_AT_FAULT:
             raise _unwritable(parent, error) from None
         raise
+    unfinished.rename(final)
 
 
 def failed(folder: Path) -> Path:
@@ -238,6 +238,10 @@ class _Estimate(BaseModel):
     n_units: int
     n_clusters: int
     table: list[_Row] = Field(min_length=1)
+    diagnostics: dict[str, Any] = {}
+
+
+_SIZES = ("n_obs", "n_units", "n_clusters")
 
 
 class _Record(BaseModel):
@@ -276,15 +280,22 @@ def to_frame(records: list[dict[str, Any]]) -> pd.DataFrame:
         about |= {f"parameters.{name}": _cell(value) for name, value in record["parameters"].items()}
         after = {f"{key}.{name}": v for key in ("data", "versions") for name, v in record.get(key, {}).items()}
         for name, estimate in record.get("estimates", {}).items():
-            sizes = {key: estimate[key] for key in ("n_obs", "n_units", "n_clusters")}
+            sizes = {key: estimate[key] for key in _SIZES}
             for term in estimate["table"]:
                 rows.append({**about, "name": name, "headline": name == record["headline"], **term, **sizes, **after})
         rows += [{**about, why: record[why], **after} for why in ("error", "skipped") if why in record]
-    return pd.DataFrame(rows)
+    if not rows:
+        return pd.DataFrame(columns=["run", "time", "study", "name", "headline", *_Row.model_fields, *_SIZES])
+    frame = pd.DataFrame(rows)
+    return frame.astype({key: "Int64" for key in _SIZES if key in frame})
 
 
 def headlines(records: list[dict[str, Any]]) -> pd.DataFrame:
-    """One row per record that was not skipped: run, study, changed parameters, and the first term of the headline."""
+    """One row per record that was not skipped: run, study, changed parameters, and the first term of the headline.
+
+    The interval is left out where p comes from placebos: the two rest on different reasoning and can disagree. `data`
+    is the start of a checksum over those of all data sets.
+    """
     import pandas as pd
 
     rows = []
@@ -295,9 +306,13 @@ def headlines(records: list[dict[str, Any]]) -> pd.DataFrame:
         if "error" in record:
             row["error"] = record["error"]
         else:
-            first = record["estimates"][record["headline"]]["table"][0]
-            row |= {"outcome": record["estimates"][record["headline"]]["outcome"], "term": first["term"]}
+            headline = record["estimates"][record["headline"]]
+            first = headline["table"][0]
+            row |= {"outcome": headline["outcome"], "term": first["term"]}
             row |= {key: first[key] for key in ("estimate", "se", "ci_low", "ci_high", "p_value")}
+            if "p_value_floor" in headline.get("diagnostics", {}):
+                row |= {"ci_low": None, "ci_high": None}
+            row["data"] = _data_checksum(record)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -309,6 +324,10 @@ def changed(record: dict[str, Any]) -> str:
     defaults = get(record["study"]).parameters().plain() if record["study"] in names() else {}
     values = {k: v for k, v in record["parameters"].items() if k not in defaults or defaults[k] != v}
     return " ".join(f"{name}={as_typed(value)}" for name, value in values.items()) or "(defaults)"
+
+
+def _data_checksum(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record.get("data", {}), sort_keys=True).encode()).hexdigest()[:7]
 
 
 def _cell(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from apmkit.studies.runs import new_folder, runs_folder, stamped, to_frame, write_json
+from apmkit.studies.runs import failed, new_folder, runs_folder, stamped, to_frame, write_json
 from apmkit.studies.study import Parameters, Study, StudyError
 
 # The number of threads decides the order of sums in linear algebra, and with it the last digits.
@@ -114,6 +114,8 @@ def sweep(
 ) -> tuple[Path, list[dict[str, Any]]]:
     """Estimate with each set of parameters and keep ``results.json`` and ``results.csv`` in a new folder.
 
+    If it is interrupted, both files hold what was finished, in a folder whose name ends in ``-failed``.
+
     Parameters
     ----------
     study : Study
@@ -149,17 +151,27 @@ def sweep(
     study.require_data()
     with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
         records = []
-        work = get_reusable_executor(jobs, env=_ONE_THREAD).map(_estimate, itertools.repeat(study), sets)
+        workers = get_reusable_executor(jobs, env=_ONE_THREAD)
+        work = workers.map(_estimate, itertools.repeat(study), sets)
         try:
             records.extend(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
         except BrokenProcessPool:
             lost = "A worker process died, perhaps for want of memory: sweep fewer sets or use fewer jobs."
             records += [_without_result(study, parameters, error=lost) for parameters in sets[len(records) :]]
+        except KeyboardInterrupt:
+            workers.shutdown(kill_workers=True)
+            if records:
+                _write(folder, [stamped(record, failed(final)) for record in records])
+            raise
         records += [_without_result(study, parameters, skipped=why) for parameters, why in skipped.items()]
         records = [stamped(record, final) for record in records]
-        write_json(folder / "results.json", records)
-        to_frame(records).to_csv(folder / "results.csv", index=False)
+        _write(folder, records)
     return final, records
+
+
+def _write(folder: Path, records: list[dict[str, Any]]) -> None:
+    write_json(folder / "results.json", records)
+    to_frame(records).to_csv(folder / "results.csv", index=False)
 
 
 def _estimate(study: Study, parameters: Parameters) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A run is complete or it is not a run."""
 
+import errno
 import json
 import sys
 from dataclasses import replace
@@ -140,9 +141,11 @@ def test_an_interrupted_run_leaves_no_result(tmp_path):
                 (folder / name).touch()
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as stopped:
         interrupted(tmp_path / "some", "part")
-    assert only(tmp_path / "some", "*").name.endswith("-failed")
+    kept = only(tmp_path / "some", "*")
+    assert kept.name.endswith("-failed")
+    assert stopped.value.__notes__ == [f"What was done is in {kept}."]
     with pytest.raises(KeyboardInterrupt):
         interrupted(tmp_path / "none")
     assert list((tmp_path / "none").iterdir()) == []
@@ -153,8 +156,35 @@ def test_a_runs_folder_that_cannot_be_written_is_named(toy, tmp_path, monkeypatc
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(runs.Path, "mkdir", refused)
-    with pytest.raises(StudyError, match="runs cannot be written: Permission denied; give another folder"):
+    with pytest.raises(StudyError, match=r"runs cannot be written: Permission denied; .* APMKIT_RUNS"):
         runs.run(toy, toy.parameters())
+
+
+def test_a_full_disk_is_named_with_the_remedy(tmp_path):
+    with (
+        pytest.raises(StudyError, match=r"runs cannot be written: No space left on device; .* APMKIT_RUNS"),
+        runs.new_folder(tmp_path / "runs", "us/toy", {}),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with (
+        pytest.raises(FileNotFoundError, match="data"),
+        runs.new_folder(tmp_path / "runs", "us/toy", {}),
+    ):
+        raise FileNotFoundError(errno.ENOENT, "No such file", "data")
+
+
+@pytest.mark.parametrize("name", ["runs/x-failed", "runs/.hidden", "runs/.hidden/inside"])
+def test_a_folder_that_results_pass_over_is_refused(toy, name):
+    with pytest.raises(StudyError, match="would be missing from apmkit results: give a folder whose name"):
+        runs.runs_folder(name)
+
+
+def test_a_name_that_is_too_long_is_refused(toy, tmp_path):
+    with pytest.raises(StudyError, match=r"cannot be written: File name too long; .* APMKIT_RUNS"):
+        runs.run(toy, toy.parameters(), out=f"runs/{'x' * 300}")
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    with pytest.raises(StudyError, match=r"cannot be written: File name too long; .* APMKIT_RUNS"):
+        runs.runs_folder(f"runs/{'x' * 300}")
 
 
 def test_results_go_to_the_runs_folder_or_inside_it_and_nowhere_else(toy, tmp_path):
@@ -174,8 +204,12 @@ def test_results_go_to_the_runs_folder_or_inside_it_and_nowhere_else(toy, tmp_pa
             runs.runs_folder(blocked)
 
 
-def test_without_the_variable_the_runs_folder_is_in_the_working_directory(toy, tmp_path, monkeypatch):
-    monkeypatch.delenv("APMKIT_RUNS")
+@pytest.mark.parametrize("empty", [False, True])
+def test_without_the_variable_the_runs_folder_is_in_the_working_directory(toy, tmp_path, monkeypatch, empty):
+    if empty:
+        monkeypatch.setenv("APMKIT_RUNS", "")
+    else:
+        monkeypatch.delenv("APMKIT_RUNS")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert runs.runs_folder() == tmp_path / "elsewhere" / "runs"
@@ -189,3 +223,22 @@ def test_frame_has_a_row_for_each_estimate_and_the_headline_marked(toy):
     assert frame["headline"].tolist() == [True, False]
     assert frame.loc[0, ["parameters.leave_out", "estimate", "n_obs", "data.mssp"]].tolist() == ["on,qc", 5.0, 3, "abc"]
     assert {"se", "ci_low", "ci_high", "p_value", "versions.apmkit"} <= set(frame.columns)
+
+
+def test_the_frame_of_nothing_has_its_header_and_sizes_stay_whole_beside_a_failed_set(toy):
+    assert {"run", "study", "name", "estimate", "p_value", "n_obs"} <= set(runs.to_frame([]).columns)
+    record = {"run": "a", "time": "t", **toy.run().to_dict()}
+    lost = {**{key: record[key] for key in ("run", "time", "study", "parameters")}, "error": "lost"}
+    assert ",3,3,3," in runs.to_frame([record, lost]).to_csv(index=False)
+
+
+def test_headlines_give_no_interval_beside_a_p_value_from_placebos_and_tell_data_apart(toy):
+    record = {"run": "a", "time": "t", **toy.run().to_dict(), "data": {"mssp": "abc"}}
+    placebo = json.loads(json.dumps({**record, "data": {"mssp": "abd"}}))
+    placebo["estimates"]["mean"]["diagnostics"]["p_value_floor"] = 0.1
+    table = runs.headlines([record, placebo, record])
+    assert table["ci_low"].isna().tolist() == table["ci_high"].isna().tolist() == [False, True, False]
+    assert table["p_value"].notna().all()
+    assert table["data"].str.len().tolist() == [7, 7, 7]
+    assert table["data"][0] == table["data"][2] != table["data"][1]
+    assert runs.to_frame([placebo])["ci_low"].notna().all()

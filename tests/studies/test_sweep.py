@@ -141,6 +141,20 @@ def test_a_worker_that_dies_is_reported_and_what_was_done_is_kept(toy, workers):
     assert records[1]["error"].startswith("A worker process died, perhaps for want of memory")
 
 
+def test_an_interrupted_sweep_keeps_what_was_finished_and_lists_none_of_it(toy, tmp_path, monkeypatch, workers):
+    def interrupted(work, **_):
+        yield next(iter(work))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tqdm.tqdm", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(toy, combinations(toy, {"first": "1:3"}, {})[0])
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert kept.name.endswith("-failed")
+    assert [record["parameters"]["first"] for record in json.loads((kept / "results.json").read_text())] == [1]
+    assert runs.results(tmp_path / "runs") == []
+
+
 def test_jobs_below_one_are_refused(toy):
     with pytest.raises(StudyError, match="jobs=0 is not allowed; give 1 or more"):
         sweep(toy, [toy.parameters()], jobs=0)
