@@ -165,6 +165,9 @@ def payment_rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
     """Parts add up to totals, and the provinces to Canada."""
     parts = frame["fee_for_service_payments"] + frame["alternative_payments"]
     return {
+        "fiscal_year does not begin in fiscal_year_start": (
+            frame["fiscal_year"].str[:4] != frame["fiscal_year_start"].astype("str")
+        ),
         "fee-for-service and alternative payments do not add up to the total": (parts - frame["payments"]).abs() > 1000,
         "the provinces do not add up to Canada": _not_sum_of_provinces(frame, "payments", ["fiscal_year_start"], 1000),
     }

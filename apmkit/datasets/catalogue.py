@@ -90,6 +90,9 @@ def read_record(path: Path) -> Dataset:
     """Read one YAML file of the registry; unknown keys and wrong types are refused."""
     try:
         return Dataset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise DataError(f"Registry file {path.name} is no YAML{line}: {error.problem}.") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

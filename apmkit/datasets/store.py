@@ -1,11 +1,11 @@
 """Bytes of data files: those shipped with the package and those a user added, each checked against its SHA-256."""
 
+import contextlib
 import gzip
 import hashlib
 import os
 import re
 import sys
-import tempfile
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from apmkit.datasets.catalogue import DataError, DataFile, Dataset, describe
 
 SHIPPED = Path(__file__).parent / "files"
 _WHOLE_TABLE = "added"
+_RESTORE = "reinstall apmkit to restore it (in a clone: git checkout -- apmkit/datasets/files)"
 _ADDED_NAME = re.compile(rf"(?:{_WHOLE_TABLE}|(?P<year>\d{{4}}))\.(?P<sha256>[0-9a-f]{{64}})\.csv")
 
 
@@ -68,7 +69,7 @@ def read_shipped(file: DataFile) -> Source:
         raise DataError(f"{file.name} is not part of this installation.")
     data = decompressed(SHIPPED / file.name)
     if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise DataError(f"{file.name} does not match its SHA-256 in the registry; reinstall apmkit to restore it.")
+        raise DataError(f"{file.name} does not match its SHA-256 in the registry; {_RESTORE}.")
     return Source(file.name, data, file.year, added=False)
 
 
@@ -108,31 +109,33 @@ def write_added(dataset: Dataset, year: int | None, data: bytes) -> Path:
     folder = user_data_folder() / dataset.name
     before = added_files(dataset).get(year)
     path = folder / f"{year or _WHOLE_TABLE}.{hashlib.sha256(data).hexdigest()}.csv"
-    if path == before:
-        return path
-    temporary = None
+    # Not a file of `tempfile`: those are for their owner alone, and a shared folder is for colleagues too.
+    temporary = path.with_suffix(f".{os.getpid()}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(data)
+        temporary.write_bytes(data)
         temporary.replace(path)
-        if before:
+        if before and before != path:
             before.unlink()
     except OSError as error:
-        if temporary:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise DataError(f"{folder} cannot be written: {error.strerror or error}.") from None
     return path
 
 
-def sources(dataset: Dataset) -> list[Source]:
-    """Every file that `load` reads: shipped ones, and added ones, which stand for the shipped file of their year."""
+def sources(dataset: Dataset, *, without: int | None = None) -> list[Source]:
+    """Every file that `load` reads: shipped ones, and added ones, which stand for the shipped file of their year.
+
+    The files of the year `without` are left out.
+    """
     added = added_files(dataset)
-    files = [file for file in dataset.files if file.year is None or file.year not in added]
+    files = [file for file in dataset.files if file.year is None or file.year not in {without, *added}]
+    if without is not None:
+        added.pop(without, None)
     missing = [file.name for file in files if not is_shipped(file)]
     if missing and not (dataset.how_to_get and added):
-        remedy = dataset.how_to_get or "reinstall apmkit to restore it"
+        remedy = dataset.how_to_get or _RESTORE
         raise DataError(f"The data set {dataset.name!r} lacks {missing[0]} in this installation: {remedy}.")
     here = [read_shipped(file) for file in files if is_shipped(file)]
     return here + [read_added(path, year) for year, path in added.items()]

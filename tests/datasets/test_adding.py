@@ -80,6 +80,7 @@ def test_a_name_without_a_year_is_refused(py2024, refused):
 def test_a_year_out_of_the_programme_is_refused(py2024, refused):
     text = refused("mssp", py2024, "results.csv", year=2009)
     assert text == f"results.csv was not added: PY2009 is not a year from 2013 to {date.today().year}."
+    assert "PY0 is not a year" in refused("mssp", py2024, "PY2024.csv", year=0)
 
 
 def test_a_year_that_is_there_is_never_overwritten_silently(py2023, py2024, refused, write):
@@ -96,6 +97,14 @@ def test_a_shipped_year_can_be_replaced_on_request(py2024, write, mssp):
     assert len(frame) == len(mssp)
     change = frame.loc[frame["year"] == 2023, "benchmark"] - mssp.loc[mssp["year"] == 2023, "benchmark"]
     assert (change == 1000).all()
+
+
+@pytest.mark.parametrize("year", range(2013, 2024))
+def test_every_file_that_cms_published_is_accepted(year, tmp_path):
+    file = next(file for file in datasets.describe("mssp").files if file.year == year)
+    path = tmp_path / "as_published.csv"
+    path.write_bytes(read_shipped(file).data)
+    datasets.add("mssp", path, year=year, replace=True)
 
 
 def test_replacing_an_added_year_leaves_one_file(py2024, write, user_folder):
@@ -123,12 +132,20 @@ def test_a_field_that_never_ends_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(datasets.DataError) as error:
         datasets.add("mssp", path)
     assert str(error.value) == (
-        "PY2024.csv was not added: PY2024.csv is not a CSV table: field larger than field limit (131072)."
+        "PY2024.csv was not added: It is not a CSV table: field larger than field limit (131072)."
     )
 
 
 def test_a_file_cut_between_rows_is_refused(py2024, refused):
-    assert "It has 100 rows a year where 453 are usual" in refused("mssp", py2024.iloc[:100])
+    assert "It has 100 rows a year where 475 are usual" in refused("mssp", py2024.iloc[:100])
+    assert "It has 300 rows a year where 475 are usual" in refused("mssp", py2024.iloc[:300])
+
+
+def test_replacing_a_year_by_fewer_rows_says_so(py2024, write):
+    with pytest.warns(UserWarning, match=r"^PY2023\.csv replaces 453 rows by 400\.$"):
+        datasets.add("mssp", write(py2024.iloc[:400], "PY2023.csv"), replace=True)
+    with pytest.warns(UserWarning, match=r"^PY2023\.csv replaces 400 rows by 390\.$"):
+        datasets.add("mssp", write(py2024.iloc[:390], "PY2023.csv"), replace=True)
 
 
 def test_a_rate_in_another_unit_is_refused(py2024, refused):
@@ -154,6 +171,33 @@ def test_totals_that_are_not_person_years_times_spending_are_refused(py2024, ref
     for column in columns:
         py2024[column] = (py2024[column].str.replace(",", "").astype(float) * factor).astype(str)
     assert "In 453 of 453 rows ABtotExp is not N_AB_Year_PY x Per_Capita_Exp_TOTAL_PY" in refused("mssp", py2024)
+
+
+@pytest.mark.parametrize(
+    ("source", "column", "factor"),
+    [("P_EDV_Vis", "ed_visits_per_1000", 1e-3), ("CapAnn_SNF", "snf_spending", 1 / 12)],
+)
+def test_a_column_whose_median_jumps_is_refused(py2024, refused, source, column, factor):
+    values = pd.to_numeric(py2024[source].str.replace(r"[$,]", "", regex=True), errors="coerce")
+    py2024[source] = (values * factor).astype(str).replace("nan", "*")
+    text = refused("mssp", py2024)
+    assert f"Column '{column}' ({source}) has the median" in text
+    assert text.endswith("check the file's units.")
+
+
+@pytest.mark.parametrize("mark", ["", "*"])
+@pytest.mark.parametrize(
+    ("source", "column"),
+    [("P_EDV_Vis", "ed_visits_per_1000"), ("N_AB", "beneficiaries"), ("QualScore", "quality_score")],
+)
+def test_a_blank_column_is_refused(py2024, refused, source, column, mark):
+    text = refused("mssp", py2024.assign(**{source: mark}))
+    assert f"Column '{column}' ({source}) is empty in 100% of the rows" in text
+
+
+@pytest.mark.parametrize("source", ["Per_Capita_Exp_TOTAL_PY", "ABtotExp", "ABtotBnchmk", "N_AB_Year_PY"])
+def test_a_blank_column_of_the_accounts_is_refused(py2024, refused, source):
+    assert "In 453 of 453 rows " in refused("mssp", py2024.assign(**{source: "*"}))
 
 
 def test_percents_with_and_without_the_sign_in_one_column_are_read_value_by_value(py2024, write, mssp):
@@ -268,7 +312,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
 def test_another_kind_of_file_is_refused(tmp_path):
     path = tmp_path / "PY2024.pdf"
     path.write_bytes(b"%PDF")
-    with pytest.raises(datasets.DataError, match=r"PY2024\.pdf is not a \.csv or \.csv\.gz file"):
+    with pytest.raises(datasets.DataError, match=r"PY2024\.pdf was not added: It is not a \.csv or \.csv\.gz file"):
         datasets.add("mssp", path)
 
 
@@ -285,6 +329,33 @@ def test_a_changed_added_file_is_found(py2024, write):
     with pytest.raises(datasets.DataError, match="was changed or truncated after it was added"):
         datasets.load("mssp")
     assert "changed or truncated" in datasets.check("mssp").query("origin == 'added'")["checksum"].iloc[0]
+
+
+@pytest.mark.parametrize("damage", [b"", b"aco_id\n"])
+def test_a_damaged_added_year_is_mended_by_adding_it_again(py2024, write, damage):
+    file = write(py2024, "PY2024.csv")
+    path = datasets.add("mssp", file)
+    path.write_bytes(damage)
+    assert datasets.add("mssp", file, replace=True) == path
+    assert datasets.load("mssp")["year"].max() == 2024
+
+
+def test_a_damaged_added_table_is_mended_by_adding_it_again(tmp_path):
+    file = tmp_path / "unmet.csv"
+    file.write_text(UNMET_2025.format(8))
+    path = datasets.add("unmet_need", file)
+    path.write_bytes(b"")
+    with pytest.raises(datasets.DataError, match="was changed or truncated after it was added"):
+        datasets.add("unmet_need", file)
+    with pytest.warns(UserWarning, match="It is left out, with every year that only it held"):
+        datasets.add("unmet_need", file, replace=True)
+    assert datasets.load("unmet_need")["year"].max() == 2025
+
+
+def test_an_added_file_has_the_mode_that_new_files_have(tmp_path):
+    file = tmp_path / "unmet.csv"
+    file.write_text(UNMET_2025.format(8))
+    assert datasets.add("unmet_need", file).stat().st_mode == file.stat().st_mode
 
 
 def test_two_added_files_of_one_year_are_refused(py2024, write):
@@ -325,6 +396,24 @@ def test_a_share_in_another_unit_is_refused(tmp_path):
     path.write_text(UNMET_2025.format(800))
     with pytest.raises(datasets.DataError, match=r"Column 'unmet_need' .* holds 8, outside 0 to 1 fraction"):
         datasets.add("unmet_need", path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("fiscal_year_start", "2042", "It holds the year 2042, which has not begun; check column 'fiscal_year_start'"),
+        ("fiscal_year_start", "2024", "fiscal_year does not begin in fiscal_year_start"),
+    ],
+)
+def test_a_fiscal_year_that_cannot_be_is_refused(tmp_path, column, value, message):
+    file = datasets.describe("npdb_payments").files[0]
+    table = read_csv(read_shipped(file).data, file.name).query("fiscal_year == '2023-2024'").assign(**{column: value})
+    if value == "2042":
+        table["fiscal_year"] = "2042-2043"
+    path = tmp_path / "npdb.csv"
+    table.to_csv(path, index=False)
+    with pytest.raises(datasets.DataError, match=message):
+        datasets.add("npdb_payments", path)
 
 
 def test_a_table_takes_no_year(tmp_path):
@@ -370,7 +459,7 @@ def test_a_workbook_without_the_table_is_refused(tmp_path):
     with pytest.raises(datasets.DataError, match=r"No sheet of table\.xlsx has the columns province, year, status"):
         datasets.add("nhex", path)
     path.write_bytes(b"PK")
-    with pytest.raises(datasets.DataError, match=r"table\.xlsx cannot be read as a workbook"):
+    with pytest.raises(datasets.DataError, match=r"table\.xlsx was not added: It cannot be read as a workbook"):
         datasets.add("nhex", path)
 
 
