@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import sys
-import textwrap
+import traceback
 import warnings
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import click
 
 from apmkit import __version__
 from apmkit.errors import ApmkitError, ApmkitFailure
+from apmkit.studies import screen
 
 
 class _Commands(click.Group):
@@ -22,15 +23,38 @@ class _Commands(click.Group):
             warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
             try:
                 return super().invoke(ctx)
-            except Exception as error:
-                if ctx.params["debug"] or isinstance(error, click.exceptions.Exit | click.Abort):
-                    raise
+            except (click.exceptions.Exit, click.Abort):
+                raise
+            except (Exception, KeyboardInterrupt) as error:
+                if ctx.params["debug"]:
+                    traceback.print_exception(error)
                 raise _sentence(error) from None
 
 
-def _sentence(error: Exception) -> click.ClickException:
-    if isinstance(error, click.ClickException):
+def _lesson(error: click.UsageError) -> str:
+    """The message of click, with the names there are and an example where something is missing."""
+    text = error.format_message()
+    if isinstance(error, click.NoSuchOption) and error.option_name == "--debug":
+        return "--debug goes before the command: write apmkit --debug run ..."
+    if not isinstance(error, click.MissingParameter) or error.ctx is None:
+        return text
+    if error.param.name == "name":
+        from apmkit import datasets, studies
+
+        of_data = error.ctx.parent.command.name == "datasets"
+        kind, names = ("data sets", datasets.names()) if of_data else ("studies", studies.names())
+        text += f" The {kind} are {', '.join(names)}."
+    example = re.search(r"apmkit \w.*", error.ctx.command.epilog or "")
+    return f"{text} Write for instance: {example[0]}" if example else text
+
+
+def _sentence(error: BaseException) -> click.ClickException:
+    if isinstance(error, click.UsageError):
+        text, code = _lesson(error), error.exit_code
+    elif isinstance(error, click.ClickException):
         text, code = error.format_message(), error.exit_code
+    elif isinstance(error, KeyboardInterrupt):
+        text, code = " ".join(["Interrupted.", *getattr(error, "__notes__", [])]), 130
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("apmkit"):
         package = error.name.partition(".")[0]
         extra = "book" if package == "jupyter_book" else "notebooks"
@@ -70,60 +94,26 @@ def main(debug):
     """
 
 
-def _assignments(pairs: tuple[str, ...], option: str) -> dict[str, str]:
+def _assignments(study, pairs: tuple[str, ...], option: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (equals and name):
-            raise click.UsageError(f"{option} {pair} is not name=value: write for instance {option} outcome=visits.")
+            defaults = study.parameter_table().set_index("name")["default"]
+            example = name if name in defaults else defaults.index[0]
+            raise click.UsageError(
+                f"{option} {pair} is not name=value: write for instance {option} {example}={defaults[example]}."
+            )
         if name in values:
             raise click.UsageError(f"{option} {name} is given twice: give it once.")
         values[name] = value
     return values
 
 
-def _read_parameters(path: Path | None) -> dict:
-    """Parameters of a file, each a text or a list of texts: YAML's own reading makes ON a truth value."""
-    if path is None:
-        return {}
-    import yaml
+def _given(study, file: Path | None, set_: tuple[str, ...]) -> dict:
+    from apmkit.studies.parameter_file import read_parameters
 
-    write = "write one 'name: value' on each line"
-    try:
-        top = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" (line {where.line + 1})" if where else ""
-        raise click.UsageError(f"{path} is not YAML{line}: {write}.") from None
-    if not isinstance(top, yaml.MappingNode) or not top.value:
-        raise click.UsageError(f"{path} holds no parameters: {write}.")
-    values: dict[str, str | list[str]] = {}
-    for key, node in top.value:
-        several = isinstance(node, yaml.SequenceNode)
-        if not all(isinstance(part, yaml.ScalarNode) for part in (key, *(node.value if several else [node]))):
-            raise click.UsageError(f"{path} is nested in line {key.start_mark.line + 1}: {write}, a list as [a, b].")
-        if key.value in values:
-            raise click.UsageError(f"{path} gives {key.value} twice: give it once.")
-        values[key.value] = [part.value for part in node.value] if several else node.value
-    return values
-
-
-def _table(frame) -> str:
-    return frame.to_string(index=False, na_rep="", float_format=lambda v: f"{v:.4g}")
-
-
-def _left(frame) -> str:
-    """A table of text with its columns on the left; on a terminal the last one is wrapped to fit."""
-    text = [list(map(str, frame.columns)), *frame.astype(str).to_numpy().tolist()]
-    widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-    before = sum(widths[:-1]) + 2 * (len(widths) - 1)
-    room = max(shutil.get_terminal_size().columns - before, 30) if sys.stdout.isatty() else max(widths[-1], 1)
-    lines = []
-    for *start, last in text:
-        head = "".join(f"{cell:<{width}}  " for cell, width in zip(start, widths, strict=False))
-        first, *more = textwrap.wrap(last, room) or [""]
-        lines += [f"{head}{first}".rstrip(), *(" " * before + line for line in more)]
-    return "\n".join(lines)
+    return {**(read_parameters(file) if file else {}), **_assignments(study, set_, "-p")}
 
 
 _study = click.argument("name")
@@ -150,14 +140,14 @@ def studies(name):
     if name is not None:
         study = studies.get(name)
         click.echo(f"{study.name}: {study.title}\nData: {', '.join(study.data)}\n")
-        click.echo(_left(study.parameter_table()))
+        click.echo(screen.table(study.parameter_table()))
         click.echo(f"\nRun it: apmkit run {study.name} -p NAME=VALUE")
         return
     import pandas as pd
 
     found = map(studies.get, studies.names())
     rows = [(s.name, s.title, s.country, ", ".join(s.data), len(s.Parameters.model_fields)) for s in found]
-    click.echo(_left(pd.DataFrame(rows, columns=["name", "title", "country", "data", "parameters"])))
+    click.echo(screen.table(pd.DataFrame(rows, columns=["name", "title", "country", "data", "parameters"])))
 
 
 @main.command(
@@ -184,7 +174,7 @@ def run(name, set_, file, out, progress):
     from apmkit.studies import runs
 
     study = studies.get(name)
-    parameters = study.parameters(**{**_read_parameters(file), **_assignments(set_, "-p")})
+    parameters = study.parameters(**_given(study, file, set_))
     runs.runs_folder(out)
     folder = runs.run(study, parameters, out=out, progress=_visible(progress))
     record = runs.results(folder)[0]
@@ -225,10 +215,10 @@ def sweep(ctx, name, grid, set_, file, jobs, out, progress):
     from apmkit.studies.sweep import sweep as sweep_sets
 
     study = studies.get(name)
-    fixed = {**_read_parameters(file), **_assignments(set_, "-p")}
-    sets, skipped = combinations(study, _assignments(grid, "--grid"), fixed)
+    fixed = _given(study, file, set_)
+    sets, skipped = combinations(study, _assignments(study, grid, "--grid"), fixed)
     folder, records = sweep_sets(study, sets, skipped, jobs=jobs, out=out, progress=_visible(progress))
-    click.echo(_table(runs.headlines(records).drop(columns=["run", "study"])))
+    click.echo(screen.headlines(runs.headlines(records).drop(columns=["run", "study"])))
     if skipped:
         click.echo(f"Skipped {len(skipped)} of {len(records)} combinations, which the study does not allow:")
         for record in records[len(sets) :]:
@@ -254,7 +244,8 @@ Examples:
 def results(format_, name, out):
     """List every run and every set of every sweep.
 
-    The table shows the headline; csv and json hold all estimates, parameters, data checksums and versions.
+    The table shows the headline, the end of the name of each run's folder and a checksum of its data: rows of the same
+    parameters on other data differ in it. csv and json hold all estimates, parameters, data checksums and versions.
     """
     from apmkit import studies
     from apmkit.studies import runs
@@ -270,7 +261,7 @@ def results(format_, name, out):
     elif format_ == "csv":
         click.echo(runs.to_frame(records).to_csv(index=False), nl=False)
     elif records:
-        click.echo(_table(runs.headlines(records)))
+        click.echo(screen.headlines(runs.headlines(records)))
     else:
         click.echo(f"No results in {folder}: make some with apmkit run or apmkit sweep.", err=True)
 
@@ -319,10 +310,10 @@ def list_datasets():
 
     found = map(datasets.describe, datasets.names())
     rows = [(d.name, _span(d.years), d.unit_of_observation, d.title) for d in found]
-    click.echo(_left(pd.DataFrame(rows, columns=["name", "years", "one row is", "title"])))
+    click.echo(screen.table(pd.DataFrame(rows, columns=["name", "years", "one row is", "title"])))
 
 
-@datasets.command()
+@datasets.command(epilog="Example: apmkit datasets show mssp")
 @click.argument("name")
 def show(name):
     """Show source, licence, attribution, files, known problems, layout and codebook of a data set."""
@@ -345,9 +336,11 @@ def show(name):
     click.echo("\n".join([f"{d.name}: {d.title}", "", *(f"{key}: {value}" for key, value in facts.items()), ""]))
     click.echo("\n".join(["Known problems:", *(f"  * {problem}" for problem in d.known_problems), ""]))
     files = [(f.name, f"{f.rows:,}", f.sha256, f"{f.copy_used}. {f.note}".strip()) for f in d.files]
-    click.echo(_left(pd.DataFrame(files, columns=["file", "rows", "SHA-256 of the published file", "copy used"])))
+    click.echo(
+        screen.table(pd.DataFrame(files, columns=["file", "rows", "SHA-256 of the published file", "copy used"]))
+    )
     columns = [(c.column, c.unit, c.years or "all", c.meaning) for c in d.codebook]
-    click.echo("\n" + _left(pd.DataFrame(columns, columns=["column", "unit", "years", "meaning"])))
+    click.echo("\n" + screen.table(pd.DataFrame(columns, columns=["column", "unit", "years", "meaning"])))
     click.echo(f"\nLoad it: apmkit.load({d.name!r})")
 
 
@@ -365,7 +358,7 @@ def check(ctx, name, progress):
     bar = {"label": "Checking", "show_pos": True, "hidden": not _visible(progress), "file": sys.stderr}
     with click.progressbar(chosen, **bar) as checked:
         files = pd.concat([datasets.check(each) for each in checked])
-    click.echo(_left(files.astype(object).fillna("")))
+    click.echo(screen.table(files.astype(object).fillna("")))
     absent = files["origin"] == "not shipped"
     for each in sorted(set(files.loc[absent, "dataset"]) - set(files.loc[files["origin"] == "added", "dataset"])):
         click.echo(f"{each} is not shipped: {datasets.describe(each).how_to_get}.")

@@ -16,8 +16,8 @@ from apmkit import datasets
 from apmkit.cli import main
 
 
-def call(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
+def call(*words, columns=None):
+    return CliRunner(env={"COLUMNS": columns and str(columns)}).invoke(main, [str(word) for word in words])
 
 
 def in_a_shell(*words):
@@ -57,15 +57,26 @@ def test_in_a_shell_an_error_is_one_sentence_on_stderr_and_debug_gives_the_trace
         "Error: There is no study 'us/nothing': the studies are us/mssp_downside_risk, canada/bc_lfp.\n"
     )
     result = in_a_shell("--debug", "run", "us/nothing")
-    assert result.returncode == 1
-    assert "Traceback" in result.stderr
+    assert result.returncode == 2
+    assert result.stderr.startswith("Traceback")
+    assert result.stderr.endswith("canada/bc_lfp.\n")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["rum"], "No such command 'rum'"),
-        (["run"], "Missing argument 'NAME'"),
+        (
+            ["run"],
+            "Missing argument 'NAME'. The studies are us/mssp_downside_risk, canada/bc_lfp. Write for instance: apmkit "
+            "run us/mssp_downside_risk",
+        ),
+        (["datasets", "show"], "The data sets are gv_county"),
+        (
+            ["datasets", "add", "mssp"],
+            "Missing argument 'FILE'. Write for instance: apmkit datasets add mssp ~/Downloads",
+        ),
+        (["run", "--debug", "us/toy"], "--debug goes before the command: write apmkit --debug run ..."),
         (["run", "us/toy", "--outcome", "cost"], "No such option"),
         (["datasets", "remove"], "No such command 'remove'"),
     ],
@@ -82,6 +93,18 @@ def test_an_unforeseen_error_is_a_failure_that_points_to_debug(monkeypatch):
     result = call("datasets", "list")
     assert result.exit_code == 1
     assert result.stderr == "Error: ZeroDivisionError: division by zero (apmkit --debug ... shows where).\n"
+
+
+def test_an_interruption_says_where_the_remains_are_and_exits_130(toy, tmp_path, monkeypatch):
+    def interrupted(source, target, *_, **__):
+        target.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("papermill.execute_notebook", interrupted)
+    result = call("run", "us/toy")
+    (kept,) = (tmp_path / "runs").iterdir()
+    assert result.exit_code == 130
+    assert result.stderr == f"Error: Interrupted. What was done is in {kept}.\n"
 
 
 @pytest.mark.parametrize("kind", [ValueError, np.linalg.LinAlgError, RuntimeError, KeyError])
@@ -144,6 +167,13 @@ def test_studies_lists_the_studies_and_the_parameters_of_one(toy):
     refused(call("studies", "us/tyo"), "There is no study 'us/tyo' (did you mean 'us/toy'?): the studies are us/toy.")
 
 
+@pytest.mark.parametrize("name", [[], *([name] for name in apmkit.studies.names())])
+def test_a_terminal_of_80_columns_holds_the_table_of_parameters_with_its_words_whole(name):
+    narrow = call("studies", *name, columns=80).stdout
+    assert max(map(len, narrow.splitlines()[3:])) <= 80
+    assert set(narrow.split()) == set(call("studies", *name).stdout.split())
+
+
 def test_every_real_study_is_listed():
     result = call("studies")
     assert result.exit_code == 0, result.output
@@ -161,7 +191,7 @@ def test_every_real_study_is_listed():
         (["us/toy", "-p", "outcome=../cost"], "outcome='../cost' is not allowed; give one of cost, visits."),
         (["us/toy", "-p", "first=two"], "first='two' is not allowed; give a whole number from 1 to 3."),
         (["us/toy", "-p", "first=9"], "first='9' is not allowed; give a whole number from 1 to 3."),
-        (["us/toy", "-p", "first"], "-p first is not name=value: write for instance -p outcome=visits."),
+        (["us/toy", "-p", "first"], "-p first is not name=value: write for instance -p first=1."),
         (["us/toy", "-p", "first=1", "-p", "first=2"], "-p first is given twice: give it once."),
         (["us/toy", "--out", "../elsewhere"], "'../elsewhere' is outside the runs folder"),
         (["us/toy", "-f", "absent.yml"], "File 'absent.yml' does not exist."),
@@ -231,9 +261,9 @@ def test_run_reports_a_failing_notebook_without_traceback(toy, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "Missing option '--grid'"),
+        ([], "Missing option '--grid'. Write for instance: apmkit sweep us/mssp_downside_risk --grid outcome=all"),
         (["--grid", "outcom=all"], "no parameter 'outcom' (did you mean 'outcome'?)"),
-        (["--grid", "outcome"], "--grid outcome is not name=value"),
+        (["--grid", "outcome"], "--grid outcome is not name=value: write for instance --grid outcome=cost."),
         (["--grid", "outcome=cost,price"], "outcome='price' is not allowed; give one of cost, visits."),
         (["--grid", "scale=all"], "scale=all is not allowed, scale is a number from 0.5 to 2"),
         (["--grid", "first=1:9"], "first=9 is not allowed; give a whole number from 1 to 3."),
@@ -296,6 +326,21 @@ def test_results_as_table_csv_and_json_hold_every_set_of_every_sweep(toy):
     refused(call("results", "--study", "us/other"), "There is no study 'us/other'")
     refused(call("results", "--format", "xml"), "'xml' is not one of 'table', 'csv', 'json'")
     refused(call("results", "--out", "/etc"), "'/etc' is outside the runs folder")
+
+
+def test_a_terminal_of_80_columns_holds_the_results_with_what_was_changed_below(toy):
+    call("sweep", "us/toy", "--grid", "first=1,3", "-p", "outcome=visits", "-p", "leave_out=on,qc", "-p", "scale=1.25")
+    lines = call("results", columns=80).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    run = json.loads(call("results", "--format", "json").stdout)[0]["run"].rpartition("-")[2]
+    assert lines[0].split() == ["run", "outcome", "estimate", "se", "ci_low", "ci_high", "p_value", "data"]
+    assert lines[1].split()[:3] == [run, "visits", "3.75"]
+    assert lines[2] == "    us/toy outcome=visits scale=1.25 leave_out=on,qc"
+    assert len(lines) == 5
+
+
+def test_csv_of_no_results_has_its_header(toy):
+    assert pd.read_csv(io.StringIO(call("results", "--format", "csv").stdout)).columns[0] == "run"
 
 
 # -- book --------------------------------------------------------------------------------------------------------------
