@@ -16,7 +16,7 @@ def years(name: str) -> list[int]:
     Raises
     ------
     DataError
-        There is no such data set.
+        There is no such data set, or an added file was damaged.
 
     Examples
     --------
@@ -24,7 +24,17 @@ def years(name: str) -> list[int]:
     [2013, 2014]
     """
     dataset = describe(name)
-    return store.file_years(dataset) or list(range(dataset.years[0], dataset.years[1] + 1))
+    if by_file := store.file_years(dataset):
+        return by_file
+    added = [store.read_added(path, year) for year, path in store.added_files(dataset).items()]
+    later = {year for source in added for year in _covered(dataset, build(dataset, [source]))}
+    return sorted(later | set(range(dataset.years[0], dataset.years[1] + 1)))
+
+
+def _covered(dataset: Dataset, frame: pd.DataFrame) -> list[int]:
+    """Years in the frame's columns of years, in order; a table of periods has two such columns."""
+    columns = [entry.column for entry in dataset.codebook if entry.unit == "year"]
+    return sorted({int(year) for column in columns for year in frame[column]})
 
 
 def check(name: str | None = None) -> pd.DataFrame:
@@ -74,6 +84,9 @@ def _state(dataset: Dataset, read: Callable[[], Source]) -> dict:
         return {"checksum": "ok", "rows": len(mssp.read_crosswalk(source.data)), "years": "", "invariants": "ok"}
     try:
         fixed = [store.read_shipped(file) for file in dataset.files if file.year is None and dataset.layout == ()]
+    except DataError:  # told in the row of the damaged file
+        return {"checksum": "ok", **unusable, "invariants": "not checked: a file that belongs to it is damaged"}
+    try:
         frame = build(dataset, [*fixed, source])
     except DataError as error:
         return {"checksum": "ok", **unusable, "invariants": str(error)}

@@ -374,6 +374,7 @@ def test_a_table_is_extended_and_replaced_by_year(tmp_path):
     datasets.add("unmet_need", path)
     frame = datasets.load("unmet_need")
     assert frame["year"].max() == 2025
+    assert datasets.years("unmet_need") == list(range(2018, 2026))
     assert len(frame) == 80
     with pytest.raises(datasets.DataError, match="unmet_need already has 2025; to put this file in its place"):
         datasets.add("unmet_need", path)

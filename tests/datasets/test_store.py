@@ -22,7 +22,9 @@ def own_files(tmp_path, monkeypatch):
 def test_a_changed_shipped_file_is_found_by_its_checksum(own_files):
     path = own_files / "statcan_unmet_need_province_2018_2024.csv.gz"
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"4.4", b"4.5", 1)))
-    with pytest.raises(datasets.DataError, match=r"does not match its SHA-256 in the registry; reinstall apmkit"):
+    with pytest.raises(
+        datasets.DataError, match=r"does not match its SHA-256 in the registry; reinstall apmkit .*git checkout"
+    ):
         datasets.load("unmet_need")
     assert "does not match" in datasets.check("unmet_need")["checksum"].iloc[0]
 
@@ -32,6 +34,17 @@ def test_a_truncated_shipped_file_is_found(own_files):
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(datasets.DataError, match=r"^mssp_py2018\.csv\.gz is truncated or not a gzip file"):
         datasets.load("mssp")
+
+
+def test_a_damaged_crosswalk_is_told_in_its_row_and_leaves_the_years_unchecked(own_files):
+    path = own_files / "ssp_aco_id_crosswalk.xlsx"
+    path.write_bytes(path.read_bytes()[:5000])
+    table = datasets.check("mssp").set_index("file")
+    assert "does not match its SHA-256" in table.loc[path.name, "checksum"]
+    assert (table["checksum"].drop(path.name) == "ok").all()
+    assert table["invariants"].drop(path.name).unique().tolist() == [
+        "not checked: a file that belongs to it is damaged"
+    ]
 
 
 def test_a_shipped_file_that_is_gone_is_named(own_files):
