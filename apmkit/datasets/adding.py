@@ -99,13 +99,14 @@ def _validate_year(dataset: Dataset, source: Source, replace: bool) -> None:
     _refuse_broken(dataset, frame)
     others = build(dataset, store.sources(dataset, without=source.year))
     replaced = template.rows if template.year == source.year else None
-    _refuse_odd_size(len(frame), replaced or others["year"].value_counts().sort_index()[-_RECENT_YEARS:].median())
+    there = _rows_of_added(dataset, source.year) or replaced or 0
+    usual = replaced or others["year"].value_counts().sort_index()[-_RECENT_YEARS:].median()
+    _refuse_odd_size(len(frame), usual, f" (it would replace {there})" if there else "")
     _refuse_blank_columns(dataset, frame, build(dataset, [*fixed, as_shipped]))
     _refuse_other_units(dataset, frame, others)
     repeated = others.merge(frame, on=["aco_id", "expenditures"], suffixes=("", "_new"))
     if len(repeated) > len(frame) / 2:
         raise DataError(f"It repeats the expenditures of PY{repeated['year'].iloc[0]}; check the year.")
-    there = _rows_of_added(dataset, source.year) or replaced or 0
     if len(frame) < there:
         warnings.warn(f"{source.name} replaces {there} rows by {len(frame)}.", stacklevel=3)
 
@@ -191,6 +192,8 @@ def _refuse_broken(dataset: Dataset, frame: pd.DataFrame) -> None:
         raise DataError(broken[0])
 
 
-def _refuse_odd_size(rows: float, usual: float) -> None:
+def _refuse_odd_size(rows: float, usual: float, replaces: str = "") -> None:
     if not usual * _LEAST_SHARE_OF_ROWS <= rows <= usual / _LEAST_SHARE_OF_ROWS:
-        raise DataError(f"It has {rows:.0f} rows a year where {usual:.0f} are usual; it may be cut off or doubled.")
+        raise DataError(
+            f"It has {rows:.0f} rows a year{replaces} where {usual:.0f} are usual; it may be cut off or doubled."
+        )

@@ -99,7 +99,8 @@ def flags(text: pd.Series, name: str) -> pd.Series:
     """Text 0 and 1 as nullable booleans."""
     values = numbers(text, name)
     if not values.dropna().isin([0, 1]).all():
-        raise DataError(f"Column {name!r} holds values other than 0 and 1.")
+        odd = text[values.notna() & ~values.isin([0, 1])].iloc[0]
+        raise DataError(f"Column {name!r} holds {odd!r}; it takes 0 and 1 only.")
     return values.astype("boolean")
 
 
@@ -119,7 +120,9 @@ def coded(text: pd.Series, codes: dict[str, str], name: str) -> pd.Series:
     """Text replaced by its code; unknown text is refused."""
     values = text.map(codes)
     if (unknown := values.isna() & text.notna()).any():
-        raise DataError(f"Column {name!r} holds {text[unknown].iloc[0]!r}; known are {', '.join(codes)}.")
+        value = text[unknown].iloc[0]
+        holds = f"holds {value!r}" if value else f"is blank in {unknown.sum()} rows"
+        raise DataError(f"Column {name!r} {holds}; known are {', '.join(codes)}.")
     return values
 
 

@@ -146,6 +146,10 @@ def test_replacing_a_year_by_fewer_rows_says_so(py2024, write):
         datasets.add("mssp", write(py2024.iloc[:400], "PY2023.csv"), replace=True)
     with pytest.warns(UserWarning, match=r"^PY2023\.csv replaces 400 rows by 390\.$"):
         datasets.add("mssp", write(py2024.iloc[:390], "PY2023.csv"), replace=True)
+    with pytest.raises(
+        datasets.DataError, match=r"It has 300 rows a year \(it would replace 390\) where 453 are usual"
+    ):
+        datasets.add("mssp", write(py2024.iloc[:300], "PY2023.csv"), replace=True)
 
 
 def test_a_rate_in_another_unit_is_refused(py2024, refused):
@@ -238,6 +242,16 @@ def test_low_revenue_basic_acos_may_share_below_the_minimum_from_2024_on(py2024,
 def test_a_track_that_contradicts_the_risk_model_is_refused(py2024, refused):
     py2024.loc[0, "Risk_Model"] = "One-Sided"
     assert "A1001 has a Risk_Model that its track rules out." in refused("mssp", py2024)
+
+
+def test_a_blank_track_is_refused(py2024, refused):
+    py2024.loc[[0, 1], "Current_Track"] = ""
+    assert "Column 'Current_Track' is blank in 2 rows; known are A, B, C, D, E, EN." in refused("mssp", py2024)
+
+
+def test_a_flag_other_than_0_and_1_is_refused_with_its_value(py2024, refused):
+    py2024.loc[0, "SNF_Waiver"] = "2"
+    assert "Column 'SNF_Waiver' holds '2'; it takes 0 and 1 only." in refused("mssp", py2024)
 
 
 def test_an_unknown_track_is_refused(py2024, refused):
