@@ -241,6 +241,7 @@ class _Estimate(BaseModel):
     diagnostics: dict[str, Any] = {}
 
 
+_NUMBERS = ("estimate", "se", "ci_low", "ci_high", "p_value")
 _SIZES = ("n_obs", "n_units", "n_clusters")
 
 
@@ -309,12 +310,13 @@ def headlines(records: list[dict[str, Any]]) -> pd.DataFrame:
             headline = record["estimates"][record["headline"]]
             first = headline["table"][0]
             row |= {"outcome": headline["outcome"], "term": first["term"]}
-            row |= {key: first[key] for key in ("estimate", "se", "ci_low", "ci_high", "p_value")}
+            row |= {key: first[key] for key in _NUMBERS}
             if "p_value_floor" in headline.get("diagnostics", {}):
                 row |= {"ci_low": None, "ci_high": None}
             row["data"] = _data_checksum(record)
         rows.append(row)
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return frame.astype({key: float for key in _NUMBERS if key in frame})
 
 
 def changed(record: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ def headlines(frame: pd.DataFrame) -> str:
     if room is None or max(map(len, wide.splitlines())) <= room:
         return wide
     shown = [name for name in ("run", "outcome", *_NUMBERS, "data") if name in frame]
-    cells = frame[shown].astype({name: float for name in _NUMBERS if name in frame}).astype(object).fillna("")
+    cells = frame[shown].astype(object).fillna("")
     text = [
         [_rounded(c) if name in _NUMBERS else c for name, c in zip(shown, row, strict=True)]
         for row in cells.to_numpy().tolist()

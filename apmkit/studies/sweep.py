@@ -151,15 +151,13 @@ def sweep(
     study.require_data()
     with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
         records = []
-        workers = get_reusable_executor(jobs, env=_ONE_THREAD)
-        work = workers.map(_estimate, itertools.repeat(study), sets)
+        work = get_reusable_executor(jobs, env=_ONE_THREAD).map(_estimate, itertools.repeat(study), sets)
         try:
             records.extend(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
         except BrokenProcessPool:
             lost = "A worker process died, perhaps for want of memory: sweep fewer sets or use fewer jobs."
             records += [_without_result(study, parameters, error=lost) for parameters in sets[len(records) :]]
         except KeyboardInterrupt:
-            workers.shutdown(kill_workers=True)
             if records:
                 _write(folder, [stamped(record, failed(final)) for record in records])
             raise

@@ -10,7 +10,7 @@ import papermill
 import pytest
 
 from apmkit import datasets
-from apmkit.studies import StudyError, runs
+from apmkit.studies import StudyError, runs, screen
 from apmkit.studies.sweep import sweep
 
 
@@ -239,6 +239,7 @@ def test_headlines_give_no_interval_beside_a_p_value_from_placebos_and_tell_data
     table = runs.headlines([record, placebo, record])
     assert table["ci_low"].isna().tolist() == table["ci_high"].isna().tolist() == [False, True, False]
     assert table["p_value"].notna().all()
+    assert "None" not in screen.headlines(runs.headlines([placebo]))
     assert table["data"].str.len().tolist() == [7, 7, 7]
     assert table["data"][0] == table["data"][2] != table["data"][1]
     assert runs.to_frame([placebo])["ci_low"].notna().all()
