@@ -1,6 +1,7 @@
 """Notebooks are run once, failures are loud, and a build with warnings is no build."""
 
 import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -31,7 +32,7 @@ def folders(tmp_path, monkeypatch):
     return tmp_path / "notebooks", tmp_path / "book" / "notebooks"
 
 
-def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_the_others_are_done(folders, capfd):
+def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_the_others_are_done(folders):
     sources, targets = folders
     write_notebook(sources / "us" / "good.ipynb", "print(6 * 7)")
     write_notebook(sources / "bad.ipynb", "rate = 0", "1 / rate", "print('never')")
@@ -46,8 +47,17 @@ def test_a_failing_notebook_is_named_keeps_its_traceback_and_runs_again_while_th
     write_notebook(sources / "bad.ipynb", "rate = 1", "1 / rate")
     assert book.execute_notebooks(sources, targets, jobs=2) == [sources / "bad.ipynb"]
     assert book.execute_notebooks(sources, targets, jobs=2) == []
-    assert "notebook" in capfd.readouterr().err  # the progress bar
     assert sorted(path.name for path in targets.rglob("*") if path.is_file()) == ["bad.ipynb", "good.ipynb"]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_progress_bar_is_drawn_on_a_terminal_only(folders, monkeypatch, terminal):
+    shown = io.StringIO()
+    shown.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stderr", shown)
+    write_notebook(folders[0] / "page.ipynb", "1")
+    book.execute_notebooks(*folders)
+    assert ("Running notebooks" in shown.getvalue()) == terminal
 
 
 def test_a_notebook_whose_process_dies_is_named(folders):
