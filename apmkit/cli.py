@@ -297,8 +297,15 @@ def datasets():
     """The real data that the studies use."""
 
 
-def _span(years: tuple[int, int]) -> str:
-    return "-".join(map(str, sorted(set(years))))
+def _years(name: str) -> str:
+    """First and last year that `load` reads, with what the user added; a damaged added file is for `check` to tell."""
+    from apmkit import datasets
+
+    try:
+        years = datasets.years(name)
+    except datasets.DataError:
+        years = datasets.describe(name).years
+    return "-".join(map(str, sorted({min(years), max(years)})))
 
 
 @datasets.command("list")
@@ -309,7 +316,7 @@ def list_datasets():
     from apmkit import datasets
 
     found = map(datasets.describe, datasets.names())
-    rows = [(d.name, _span(d.years), d.unit_of_observation, d.title) for d in found]
+    rows = [(d.name, _years(d.name), d.unit_of_observation, d.title) for d in found]
     click.echo(screen.table(pd.DataFrame(rows, columns=["name", "years", "one row is", "title"])))
 
 
@@ -329,7 +336,7 @@ def show(name):
         "Citation": d.citation,
         "Attribution": d.attribution,
         "One row is": d.unit_of_observation,
-        "Years": _span(d.years),
+        "Years": _years(d.name),
         **({"Your own copy": f"{d.how_to_get}."} if d.how_to_get else {}),
         **({"Layout of a file to add": ", ".join(d.layout)} if d.layout else {}),
     }
@@ -362,7 +369,8 @@ def check(ctx, name, progress):
     absent = files["origin"] == "not shipped"
     for each in sorted(set(files.loc[absent, "dataset"]) - set(files.loc[files["origin"] == "added", "dataset"])):
         click.echo(f"{each} is not shipped: {datasets.describe(each).how_to_get}.")
-    wrong = files[~absent & (files[["checksum", "invariants"]] != "ok").any(axis=1)]
+    unseen = files["invariants"].str.startswith("not checked", na=False)
+    wrong = files[~absent & ~unseen & (files[["checksum", "invariants"]] != "ok").any(axis=1)]
     if len(wrong):
         click.echo(
             f"Error: {len(wrong)} of {len(files)} files cannot be relied on: {', '.join(wrong['file'])}.", err=True

@@ -71,8 +71,6 @@ class BcLfpParameters(Parameters):
     @model_validator(mode="after")
     def _consistent(self):
         measure = MEASURES[self.outcome]
-        if len(set(self.leave_out)) < len(self.leave_out):
-            raise ValueError(f"leave_out={','.join(self.leave_out)} names a province twice; name each once")
         if len(_DONORS) - len(self.leave_out) < 3:
             raise ValueError(f"leave_out={','.join(self.leave_out)} leaves fewer than three donors; name at most six")
         if self.partly_treated != "leave_out" and (not measure.fiscal or self.treatment_year != TREATMENT_YEAR):

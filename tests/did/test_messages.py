@@ -91,9 +91,7 @@ def test_an_event_study_without_its_reference_is_refused(make_frame, make_panel)
 
 @pytest.mark.parametrize("bins", [(-1, 3), (-3, -1), (0, 2)])
 def test_bins_that_swallow_the_reference_are_refused(bins, make_frame, make_panel):
-    with pytest.raises(
-        EstimationError, match=r"bins=\(.*\) must be whole numbers, at most -2 and at least 0"
-    ):
+    with pytest.raises(EstimationError, match=r"bins=\(.*\) must be whole numbers, at most -2 and at least 0"):
         apm.event_study(make_panel(make_frame()), bins=bins)
 
 
@@ -137,9 +135,7 @@ def test_an_average_of_what_is_not_by_cohort_and_period_is_refused(make_frame, m
     panel = make_panel(make_frame())
     with pytest.raises(ValueError, match=r"does not give effects by cohort and period, .* use callaway_santanna"):
         apm.twfe(panel).aggregate("simple")
-    with pytest.raises(
-        ValueError, match="This result is already aggregated by 'event': aggregate the"
-    ):
+    with pytest.raises(ValueError, match="This result is already aggregated by 'event': aggregate the"):
         apm.callaway_santanna(panel).aggregate("event").aggregate("simple")
 
 
