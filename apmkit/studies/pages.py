@@ -154,7 +154,10 @@ def _anchor(kind: str, name: str) -> str:
 
 
 def _years(record) -> str:
-    first, last = record.years
+    from apmkit import datasets
+
+    years = datasets.years(record.name)
+    first, last = min(years), max(years)
     return str(first) if first == last else f"{first} to {last}"
 
 
