@@ -45,7 +45,6 @@ class Estimate:
         Level of the confidence intervals in `table`.
     degrees_of_freedom : float
         Of the reference t distribution; infinity for the normal.
-
     """
 
     estimand: str

@@ -1,7 +1,9 @@
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
+import apmkit as apm
 from apmkit import plots
 from apmkit.synth import difference_in_differences, synthetic_control, synthetic_did
 
@@ -36,6 +38,15 @@ def test_placebo_gaps_draw_every_placebo_and_the_treated(prop99):
     np.testing.assert_array_equal(drawn[-1], estimate.details["path"]["gap"])
     assert ax.get_ylabel() == "Gap in packs per person"
     assert ax.get_title(loc="left") + ax.get_title() == "Grey: 38 donors as placebos"
+
+
+def test_placebos_of_several_treated_units_are_called_sets_of_donors():
+    unit, year = np.repeat(np.arange(5), 6), np.tile(np.arange(2015, 2021), 5)
+    visits = np.random.default_rng(2).normal(size=30)
+    frame = pd.DataFrame({"unit": unit, "year": year, "visits": visits, "start": np.where(unit < 2, 2020.0, np.nan)})
+    panel = apm.Panel(frame, unit="unit", time="year", outcome="visits", cohort="start")
+    ax = plots.placebo_gaps(difference_in_differences(panel))
+    assert ax.get_title(loc="left") + ax.get_title() == "Grey: 3 placebo sets of donors"
 
 
 def test_donor_weights_count_the_donors_that_are_not_drawn(prop99):
