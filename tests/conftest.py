@@ -1,8 +1,11 @@
+import csv
+import math
 import os
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 # Linear algebra on one thread for each worker of pytest-xdist; read when NumPy is first imported.
@@ -13,6 +16,57 @@ EMPTY = tempfile.TemporaryDirectory(prefix="apmkit-data-")
 os.environ["APMKIT_DATA"] = EMPTY.name
 
 HERE = Path(__file__).parent / "studies"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--agreement", metavar="FILE", help="write how many digits agree with other packages to a CSV file"
+    )
+
+
+@pytest.fixture
+def agrees(request):
+    """Compare with the numbers of another package, and keep how many digits agree for the table in the book.
+
+    ``agrees(ours, theirs, within=1e-6, what="callaway_santanna", package="R did 2.3.0", case="...")``: `within` is
+    the largest difference allowed, relative to numbers above one and absolute below.
+    """
+
+    def compare(ours, theirs, *, within, what, package, case):
+        ours, theirs = np.asarray(ours, dtype=float).ravel(), np.asarray(theirs, dtype=float).ravel()
+        assert ours.shape == theirs.shape
+        assert len(ours)
+        difference = float(np.max(np.abs(ours - theirs) / np.maximum(np.abs(theirs), 1.0)))
+        assert difference <= within, f"{what} differs from {package} by {difference:.2g} in {case}"
+        row = {"what": what, "package": package, "case": case, "numbers": len(ours), "difference": difference}
+        request.node.user_properties.append(("agreement", row))
+
+    return compare
+
+
+class Agreement:
+    """Collects what `agrees` saw, from all workers, and writes it when the tests are done."""
+
+    def __init__(self, file):
+        self.file, self.rows = file, []
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" and report.passed:
+            self.rows += [row for name, row in report.user_properties if name == "agreement"]
+
+    def pytest_sessionfinish(self):
+        rows = sorted(self.rows, key=lambda row: (row["what"], row["package"], row["case"]))
+        for row in rows:
+            row["digits"] = min(12, math.floor(-math.log10(max(row.pop("difference"), 1e-16))))
+        with open(self.file, "w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, ["what", "package", "case", "numbers", "digits"], lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+
+
+def pytest_configure(config):
+    if config.getoption("agreement", None) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Agreement(config.getoption("agreement")))
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ import apmkit
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-CONDA_NAMES = {"matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+CONDA_NAMES = {"duckdb": "python-duckdb", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+FROM_PIP = {"diff-diff"}
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 PAGES = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", "DATA_LICENSES.md"]
 
@@ -45,8 +46,10 @@ def test_environment_yml_names_the_packages_and_bounds_of_pyproject():
     expected["python"] = {PYPROJECT["requires-python"]}
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     conda = [Requirement(entry) for entry in environment if isinstance(entry, str) and entry != "pip"]
-    assert {r.name: bounds(r) for r in conda} == expected
-    assert [entry for entry in environment if isinstance(entry, dict)] == [{"pip": ["--editable ."]}]
+    ((editable, *from_pip),) = (entry["pip"] for entry in environment if isinstance(entry, dict))
+    assert editable == "--editable ."
+    assert {r.name for r in map(Requirement, from_pip)} == FROM_PIP
+    assert {r.name: bounds(r) for r in [*conda, *map(Requirement, from_pip)]} == expected
 
 
 def test_every_dependency_has_a_lower_bound():

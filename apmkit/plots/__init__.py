@@ -1,0 +1,38 @@
+"""Figures from Estimates: one palette, intervals always, units on the axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apmkit.plots.effects import event_study, intervals, weights_heatmap
+from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
+from apmkit.plots.synthetic import donor_weights, placebo_gaps, synthetic_paths
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from apmkit.estimate import Estimate
+
+__all__ = [
+    "PALETTE",
+    "broken_lines",
+    "donor_weights",
+    "event_study",
+    "intervals",
+    "name_ends",
+    "placebo_gaps",
+    "plot",
+    "source",
+    "synthetic_paths",
+    "use_style",
+    "weights_heatmap",
+]
+
+
+def plot(estimate: Estimate, **options) -> Axes:
+    """The figure that fits an estimate: event study, paths of a synthetic control, or intervals of its terms."""
+    if "path" in estimate.details:
+        return synthetic_paths(estimate, **options)
+    if "relative_time" in estimate.table and "cohort" not in estimate.table:
+        return event_study(estimate, **options)
+    return intervals({row.term: estimate for row in estimate.table.itertuples()}, **options)
