@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +30,8 @@ class Panel:
         Column with the level at which errors are correlated, constant within a unit. The unit itself by default.
     weights : str, optional
         Column of positive weights.
+    covariates : list of str, optional
+        Columns of finite numbers that describe the units.
     balanced : bool
         Refuse a panel in which a unit misses a period. By default gaps are counted and warned of.
 
@@ -42,6 +45,8 @@ class Panel:
         First treated period; infinity for units not treated by the last period.
     weights : ndarray, shape (n_units,) or (n_units, n_periods), or None
         One weight per unit where it is constant over time.
+    covariates : dict of str to ndarray, shape (n_units,) or (n_units, n_periods)
+        One value per unit where it is constant over time; missing where the unit was not observed.
     cluster_codes : ndarray of int, shape (n_units,)
     clusters : Index, shape (n_clusters,)
 
@@ -74,6 +79,7 @@ class Panel:
         treatment: str | None = None,
         cluster: str | None = None,
         weights: str | None = None,
+        covariates: Sequence[str] = (),
         balanced: bool = False,
     ):
         if not isinstance(data, pd.DataFrame):
@@ -84,6 +90,8 @@ class Panel:
             raise PanelError("Give cohort (first treated period, missing if never) or treatment (a column of 0 and 1).")
         named = {"unit": unit, "time": time, "outcome": outcome, "cohort": cohort, "treatment": treatment,
                  "cluster": cluster, "weights": weights}  # fmt: skip
+        covariates = [covariates] if isinstance(covariates, str) else list(covariates)
+        named |= {f"covariates[{i}]": column for i, column in enumerate(covariates)}
         for role, column in named.items():
             if column is not None and column not in data.columns:
                 raise PanelError(
@@ -136,6 +144,7 @@ class Panel:
                 "standard errors need several; choose a finer cluster."
             )
         self.weights = None if weights is None else self._weights(data, weights, unit_codes, cell)
+        self.covariates = {name: self._unit_values(finite(data, name), unit_codes, cell) for name in covariates}
 
         missing = n * t - len(y)
         if missing:
@@ -209,11 +218,15 @@ class Panel:
                 f"Column {column!r} has {count(int(bad.sum()), 'weight')} not above zero, first {values[bad][0]:g} "
                 f"for {self.unit} {show(data[self.unit].to_numpy()[bad][0])}: drop those rows or mend the weights."
             )
+        return self._unit_values(values, unit_codes, cell, absent=0.0)
+
+    def _unit_values(self, values, unit_codes, cell, absent=np.nan):
+        """One value per unit where it is constant over time, otherwise one per unit and period."""
         per_unit = np.empty(len(self.units))
         per_unit[unit_codes] = values
         if np.array_equal(per_unit[unit_codes], values):
             return per_unit
-        per_cell = np.zeros(self.outcomes.size)
+        per_cell = np.full(self.outcomes.size, absent)
         per_cell[cell] = values
         return per_cell.reshape(self.outcomes.shape)
 
@@ -256,7 +269,7 @@ class Panel:
         """SHA-256 of units, periods, outcomes, cohorts, clusters and weights, independent of the order of the rows."""
         digest = hashlib.sha256()
         digest.update(pd.util.hash_pandas_object(pd.Series(self.units), index=False).to_numpy().tobytes())
-        arrays = [self.periods, self.outcomes, self.cohorts, self.cluster_codes]
+        arrays = [self.periods, self.outcomes, self.cohorts, self.cluster_codes, *self.covariates.values()]
         for array in arrays + ([] if self.weights is None else [self.weights]):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -289,9 +302,12 @@ class Panel:
         part.units, part.periods = self.units[units], self.periods[periods]
         part.outcomes, part.cohorts = self.outcomes[units][:, periods], self.cohorts[units]
         part.cohorts = np.where(part.cohorts > part.periods[-1], np.inf, part.cohorts)
-        part.weights = self.weights
-        if self.weights is not None:
-            part.weights = self.weights[units] if self.weights.ndim == 1 else self.weights[units][:, periods]
+
+        def kept(values):
+            return values[units] if values.ndim == 1 else values[units][:, periods]
+
+        part.weights = None if self.weights is None else kept(self.weights)
+        part.covariates = {name: kept(values) for name, values in self.covariates.items()}
         present, part.cluster_codes = np.unique(self.cluster_codes[units], return_inverse=True)
         part.clusters = self.clusters[present]
         if len(part.clusters) < 2:
@@ -336,6 +352,8 @@ class Panel:
         columns["first_treated" if "cohort" in columns else "cohort"] = np.where(np.isinf(cohort), np.nan, cohort)
         if self.weights is not None:
             columns["weights"] = self.weights[unit_at] if self.weights.ndim == 1 else self.weights[unit_at, period_at]
+        for name, values in self.covariates.items():
+            columns[name] = values[unit_at] if values.ndim == 1 else values[unit_at, period_at]
         return pd.DataFrame(columns)
 
     def __repr__(self) -> str:

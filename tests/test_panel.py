@@ -446,3 +446,23 @@ def test_a_column_named_cohort_keeps_its_name_in_rows(frame):
 def test_time_that_is_no_number_is_refused_with_the_remedy_for_its_type(frame, values, remedy):
     frame["year"] = values
     refused(frame, f"Column 'year' is of type .*{remedy}")
+
+
+def test_covariates_are_kept_by_unit_or_by_unit_and_period_and_follow_a_restriction():
+    frame = pd.DataFrame(
+        {"u": list("aabbcc"), "t": [1, 2] * 3, "y": range(6), "g": [2, 2, None, None, None, None],
+         "size": [5, 5, 7, 7, 9, 9], "age": [1, 2, 3, 4, 5, 6]}
+    )  # fmt: skip
+    columns = {"unit": "u", "time": "t", "outcome": "y", "cohort": "g", "covariates": ["size", "age"]}
+    panel = apm.Panel(frame, **columns)
+    assert panel.covariates["size"].tolist() == [5, 7, 9]
+    assert panel.covariates["age"].tolist() == [[1, 2], [3, 4], [5, 6]]
+    part = panel.restrict(np.array([True, False, True]))
+    assert part.covariates["size"].tolist() == [5, 9]
+    assert part.covariates["age"].tolist() == [[1, 2], [5, 6]]
+    assert panel.to_frame()["age"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert panel.checksum != apm.Panel(frame.assign(age=0), **columns).checksum
+    with pytest.raises(apm.PanelError, match="'age' is missing in 1 of 6 rows"):
+        apm.Panel(frame.assign(age=[1, 2, 3, 4, 5, None]), **columns)
+    with pytest.raises(apm.PanelError, match="'sex' is not a column"):
+        apm.Panel(frame, **(columns | {"covariates": ["sex"]}))
