@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -182,6 +183,10 @@ class Combination:
         Weight of a term when terms are averaged.
     share_mass : ndarray, shape (n_groups,), or None
         What one unit adds to the share of its cohort, if averages are to carry the error of estimated shares.
+    regression : Regression or None
+        The regression behind the weights, where there is one (`apmkit.did.regression.Regression`).
+    adjusted : ndarray, shape (terms, n_clusters), or None
+        Scores of the clusters to use in place of those of the moments, for instance those of CR2.
     """
 
     moments: Moments
@@ -190,6 +195,8 @@ class Combination:
     factor: float
     size: np.ndarray
     share_mass: np.ndarray | None = None
+    regression: Any = None
+    adjusted: np.ndarray | None = None
 
     @property
     def estimates(self) -> np.ndarray:
@@ -203,7 +210,7 @@ class Combination:
         moments = self.moments
         panel = moments.groups.panel
         n_groups, width = len(moments.starts) - 1, moments.rows.shape[1]
-        if panel.cluster == panel.unit and n_groups * width <= len(moments.rows):
+        if self.adjusted is None and panel.cluster == panel.unit and n_groups * width <= len(moments.rows):
             half = self._coefficients.transpose(1, 0, 2) @ moments.cross
             covariance = np.einsum("gjt,lgt->jl", half, self._coefficients, optimize=True)
             products = np.einsum("jgt,gtt->j", self._coefficients**2, moments.cross)
@@ -218,6 +225,8 @@ class Combination:
         return math.sqrt(self.factor) * self._scores().T
 
     def _scores(self) -> np.ndarray:
+        if self.adjusted is not None:
+            return self.adjusted
         moments = self.moments
         scores = np.zeros((len(self.size), len(moments.groups.panel.clusters)))
         if len(moments.rows) == len(moments.groups.n):
@@ -237,6 +246,8 @@ class Combination:
             self.factor,
             size,
             self.share_mass,
+            self.regression,
+            None if self.adjusted is None else matrix @ self.adjusted,
         )
 
 
