@@ -30,7 +30,7 @@ class Estimate:
         How, for instance ``"Callaway-Sant'Anna"``.
     table : DataFrame
         One row per term: `term`, `estimate`, `se`, `ci_low`, `ci_high`, `p_value`, and `cohort`, `period`,
-        `relative_time` where they apply. In units of the outcome.
+        `relative_time` where they apply, `df` where it differs between terms. In units of the outcome.
     covariance : DataFrame, shape (terms, terms)
         Covariance of the estimates; missing where inference is by permutation.
     outcome : str
@@ -44,7 +44,7 @@ class Estimate:
     level : float
         Level of the confidence intervals in `table`.
     degrees_of_freedom : float
-        Of the reference t distribution; infinity for the normal.
+        Of the reference t distribution; infinity for the normal. The smallest where terms differ.
     """
 
     estimand: str
@@ -90,11 +90,13 @@ class Estimate:
         covariance: np.ndarray,
         *,
         level: float = 0.95,
-        degrees_of_freedom: float = math.inf,
+        degrees_of_freedom: float | np.ndarray = math.inf,
         p_values: np.ndarray | None = None,
         **fields,
     ) -> Estimate:
         """Build the table from terms (a `term` column and its labels), estimates and their covariance.
+
+        Degrees of freedom are one number, or one for each term, which the table then shows.
 
         Raises
         ------
@@ -109,7 +111,7 @@ class Estimate:
             worst = terms["term"].iloc[int(np.nanargmin(variance))]
             raise ApmkitError(f"The variance of {worst!r} is negative: the covariance given is not a covariance.")
         se = np.sqrt(np.maximum(variance, 0))
-        normal, df = math.isinf(degrees_of_freedom), degrees_of_freedom
+        normal, df = bool(np.isinf(degrees_of_freedom).all()), degrees_of_freedom
         half = (special.ndtri(0.5 + level / 2) if normal else special.stdtrit(df, 0.5 + level / 2)) * se
         if p_values is None:
             t = -np.abs(np.divide(estimates, se, out=np.full(len(se), np.nan), where=se > 0))
@@ -119,6 +121,8 @@ class Estimate:
         table = pd.DataFrame({"term": terms["term"].to_numpy(), **numbers})
         for column in terms.columns.drop("term"):
             table[column] = terms[column].to_numpy()
+        if np.ndim(df):
+            table["df"], degrees_of_freedom = df, float(np.min(df))
         labels = pd.Index(table["term"], name="term")
         return cls(
             table=table,
@@ -194,6 +198,7 @@ class Estimate:
             self,
             table=self.table.iloc[[at]].reset_index(drop=True),
             covariance=self.covariance.iloc[[at], [at]],
+            degrees_of_freedom=self.table["df"].iloc[at] if "df" in self.table else self.degrees_of_freedom,
             combination=combination,
             aggregated_by=None,
             call=f"{self.call}.term({name!r})",
@@ -311,10 +316,11 @@ class Estimate:
 
     def with_level(self, level: float) -> Estimate:
         """The same result with confidence intervals at another level."""
-        labels = self.table.drop(columns=["estimate", "se", "ci_low", "ci_high", "p_value"])
+        labels = self.table.drop(columns=["estimate", "se", "ci_low", "ci_high", "p_value", "df"], errors="ignore")
+        df = self.table["df"].to_numpy() if "df" in self.table else self.degrees_of_freedom
         fresh = Estimate.from_covariance(
             labels, self.table["estimate"].to_numpy(), self.covariance.to_numpy(), level=level,
-            degrees_of_freedom=self.degrees_of_freedom, p_values=self.table["p_value"].to_numpy(),
+            degrees_of_freedom=df, p_values=self.table["p_value"].to_numpy(),
             estimand=self.estimand, estimator=self.estimator, outcome=self.outcome,
             n_obs=self.n_obs, n_units=self.n_units, n_clusters=self.n_clusters,
         )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
+from apmkit.plots.synthesis import forest, funnel
 from apmkit.plots.synthetic import donor_weights, placebo_gaps, synthetic_paths
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ __all__ = [
     "broken_lines",
     "donor_weights",
     "event_study",
+    "forest",
+    "funnel",
     "intervals",
     "name_ends",
     "placebo_gaps",
@@ -30,7 +33,9 @@ __all__ = [
 
 
 def plot(estimate: Estimate, **options) -> Axes:
-    """The figure that fits an estimate: event study, paths of a synthetic control, or intervals of its terms."""
+    """The figure that fits an estimate: event study, paths of a synthetic control, forest of studies, or intervals."""
+    if "studies" in estimate.details and len(estimate.table) == 1:
+        return forest(estimate, **options)
     if "path" in estimate.details:
         return synthetic_paths(estimate, **options)
     if "relative_time" in estimate.table and "cohort" not in estimate.table:
