@@ -56,6 +56,7 @@ def forest(estimate: Estimate, *, ax: Axes | None = None, label: str | None = No
     ax.set_ylim(k + 1, -0.7)
     for at, (middle, low, high) in zip([*y, k + 0.4], [*numbers.to_numpy(), (row.estimate, row.ci_low, row.ci_high)],
                                        strict=True):  # fmt: skip
+        middle, low, high = (round(value, digits) + 0.0 for value in (middle, low, high))  # no -0.00
         text = f"{middle:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
         ax.annotate(text, (1.01, at), xycoords=("axes fraction", "data"), va="center", fontsize="small")
     ax.tick_params(axis="y", length=0)

@@ -16,9 +16,9 @@ from apmkit.errors import DesignWarning
 METHODS = ["fixed", "DL", "HE", "HS", "SJ", "ML", "REML", "PM", "EB"]
 
 
-def studies(seed, k=8, tau=0.3):
+def studies(seed, k=8, tau=0.3, errors=(0.1, 0.5)):
     random = np.random.default_rng(seed)
-    se = random.uniform(0.1, 0.5, k)
+    se = random.uniform(*errors, k)
     return pd.DataFrame({"estimate": 0.2 + tau * random.normal(size=k) + se * random.normal(size=k), "se": se})
 
 
@@ -140,7 +140,7 @@ def rejections(make, fit, draws=1_000):
 
 
 def null(seed):
-    data = studies(seed, k=15)
+    data = studies(seed, errors=(0.2, 0.4))
     return data.assign(estimate=data["estimate"] - 0.2)
 
 
