@@ -82,7 +82,7 @@ def _average(estimate: Estimate, members, rows: pd.DataFrame) -> Estimate:
         # A cohort's share in an average moves with the number of its units. With s the size of terms, S their sum over
         # a row and a the effects, one more unit of cohort g moves the row by sum_j a_j (1{g_j = g} - s_j m_g / S) / S,
         # m_g the number of the row's terms that belong to g.
-        groups = combination.moments.groups
+        groups = combination.groups
         own = cohort[None, :] == groups.cohorts[:, None]
         effects = members * combination.estimates
         terms_of_group = members @ own.T
@@ -103,7 +103,7 @@ def _overall(result: Estimate) -> Estimate:
         shares = result.combination.share_mass
         if shares is not None:
             # Size of an estimated-share row is shares x number of its periods; a cohort counts by its units.
-            groups = result.combination.moments.groups
+            groups = result.combination.groups
             unit_mass = groups.n * shares
             per_cohort = np.array([unit_mass[groups.cohorts == g].sum() for g in result.table["cohort"]])
         combination = replace(result.combination, size=per_cohort)

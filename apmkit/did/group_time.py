@@ -1,22 +1,19 @@
-"""Group-time average treatment effects of Callaway and Sant'Anna (2021), without covariates."""
+"""Group-time average treatment effects of Callaway and Sant'Anna (2021)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from apmkit.did.kernel import (
-    Combination,
-    Groups,
-    Moments,
-    check_small_sample,
-    finish,
-    fixest_factor,
-)
+from apmkit.did.conditional import Compared, Comparisons, conditional
+from apmkit.did.doubly_robust import NO_COMPARISON
+from apmkit.did.kernel import Groups, Moments, check_small_sample, finish, fixest_factor
 from apmkit.did.sample import Sample
-from apmkit.errors import EstimationError
+from apmkit.errors import EstimationError, warn
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 
@@ -24,23 +21,44 @@ from apmkit.panel import Panel
 def callaway_santanna(
     panel: Panel,
     *,
+    covariates: Sequence[str] = (),
+    method: Literal["doubly_robust", "inverse_probability", "outcome_regression"] = "doubly_robust",
     control: Literal["never_treated", "not_yet_treated"] = "never_treated",
     base_period: Literal["varying", "universal"] = "varying",
+    anticipation: int = 0,
     unbalanced: Literal["pairs", "repeated_cross_sections"] = "pairs",
     small_sample: Literal["none", "fixest"] = "none",
     level: float = 0.95,
 ) -> Estimate:
     """Effect of treatment on each cohort in each period, against units that are not treated.
 
+    It rests on parallel trends: without treatment, the outcomes of a cohort would have changed as those of the units it
+    is compared with. With `covariates` this need hold only among units with the same covariates, and for each of their
+    values there must be units to compare with (overlap: no unit is certain to be treated).
+
     Parameters
     ----------
     panel : Panel
+    covariates : list of str
+        Names of covariates of the panel that trends may depend on. Of one that changes over time, a comparison takes
+        the value in the earlier of its two periods (R ``did`` likewise), with repeated cross-sections the value in the
+        period of the outcome; it must not be moved by the treatment.
+    method : {"doubly_robust", "inverse_probability", "outcome_regression"}
+        How covariates enter: by weighting the units compared with by their odds of being treated (logit, weights
+        adding up to one), by a linear regression of their outcome changes, or by both. With both, the effect is
+        consistent if either model is right. Without covariates all three are the same.
     control : {"never_treated", "not_yet_treated"}
-        Who stands in for the treated: units never treated in the panel, or all units not treated by the later of the
-        two periods compared.
+        Who stands in for the treated: units never treated in the panel, or all units not treated (nor anticipating
+        treatment) by the later of the two periods compared.
     base_period : {"varying", "universal"}
         Before treatment, compare each period with the one before it, or every period with the last one before
         treatment.
+    anticipation : int
+        Units of time before treatment in which it may already have effects. Effects from then on are compared with the
+        last period before (Callaway and Sant'Anna 2021, eq. 2.8). R ``did`` 2.3.0 with a varying base compares the
+        periods of anticipation with the one before each instead; later versions do as here. Averages since treatment
+        leave out these periods. A unit first treated after the panel ends counts as never treated: leave out those
+        that start so soon after that they may anticipate.
     unbalanced : {"pairs", "repeated_cross_sections"}
         In a ragged panel, compare the units observed in both periods, or the means of all units observed in each
         (R ``did`` with ``allow_unbalanced_panel=TRUE``). Of weights that change over time, pairs take those of the
@@ -54,16 +72,27 @@ def callaway_santanna(
     -------
     Estimate
         One term for each cohort and period, in units of the outcome. `aggregate` averages them with the estimated
-        shares of the cohorts.
+        shares of the cohorts. With propensity scores, `diagnostics["overlap"]` has their range and the units near one,
+        and `details["overlap"]` a row for each term.
 
     Raises
     ------
     EstimationError
-        There is no unit to compare with, no cohort has a period before treatment, or an argument is not known.
+        There is no unit to compare with, no cohort has a period before treatment, a covariate is unknown, follows from
+        others or leaves no effect identified, the propensity score does not converge, or an argument is not known.
+
+    Warns
+    -----
+    DesignWarning
+        Effects that are left out, because nobody can be compared, a propensity score reaches 0.999, or units are too
+        few or their covariates collinear; units whose propensity score reaches 0.99, where comparison units above
+        0.995 get no weight (as R ``did``); a cohort of fewer units than five more than covariates.
 
     References
     ----------
-    Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), eq. 2.8 and 2.9 and theorem 2.
+    Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), eq. 2.8 and 2.9 and theorem 2;
+    Sant'Anna, P. and Zhao, J. (2020), Journal of Econometrics 219(1), eq. 3.1 (panel) and 3.4 (repeated
+    cross-sections).
 
     Examples
     --------
@@ -78,37 +107,40 @@ def callaway_santanna(
     0  ATT      -2.0
     """
     for name, value, allowed in (
+        ("method", method, ("doubly_robust", "inverse_probability", "outcome_regression")),
         ("control", control, ("never_treated", "not_yet_treated")),
         ("base_period", base_period, ("varying", "universal")),
         ("unbalanced", unbalanced, ("pairs", "repeated_cross_sections")),
     ):
         if value not in allowed:
-            raise EstimationError(f"{name}={value!r} is not known: give {allowed[0]!r} or {allowed[1]!r}.")
+            raise EstimationError(f"{name}={value!r} is not known: give {' or '.join(map(repr, allowed))}.")
+    if isinstance(anticipation, bool) or not isinstance(anticipation, (int, np.integer)) or anticipation < 0:
+        raise EstimationError(f"anticipation={anticipation!r} is not a count of periods: give 0, 1, 2 or more.")
     check_small_sample(small_sample)
     sample, by_pairs = Sample.of(panel), unbalanced == "pairs"
+    covariates = _known_covariates(panel, covariates)
+    if anticipation:
+        _drop_without_base(sample, anticipation, by_pairs)
     if by_pairs:
         # No pair of periods uses them, so they must not count in the shares of cohorts either.
         sample.drop_never_untreated()
         sample.drop_seen_once()
-    groups = Groups.of(sample.panel)
-    moments = Moments.of(groups, centre_units=by_pairs)
-    periods, cohorts = sample.panel.periods, groups.cohorts
+    periods, cohorts = sample.panel.periods, np.unique(sample.panel.cohorts)
     if control == "never_treated" and not np.isinf(cohorts).any():
         raise EstimationError(
             "No unit is never treated in this panel: use control='not_yet_treated', or add units that never start."
         )
+    if covariates:
+        _warn_of_small_cohorts(sample.panel, covariates)
 
     chosen = [
         (cohort, t, base)
-        for cohort in np.unique(cohorts[np.isfinite(cohorts)])
-        for t, base in _comparisons(int(np.searchsorted(periods, cohort)) - 1, len(periods), base_period)
+        for cohort in cohorts[np.isfinite(cohorts)]
+        for t, base in _comparisons(int(np.searchsorted(periods, cohort - anticipation)) - 1, len(periods), base_period)
     ]
     cohort, t, base = np.array(chosen, dtype=int).T
-    treated = cohorts == cohort[:, None]
-    controls = np.broadcast_to(np.isinf(cohorts), treated.shape)
-    if control == "not_yet_treated":
-        controls = (cohorts > periods[np.maximum(t, base)][:, None]) & ~treated
-    weights, centring, identified = _differences(groups, moments.total, treated, controls, t, base, by_pairs)
+    last = periods[np.maximum(t, base)] + anticipation if control == "not_yet_treated" else np.full(len(t), np.inf)
+    comparisons = Comparisons(cohort, t, base, last)
     frame = pd.DataFrame(
         {
             "term": [f"ATT({g}, {period})" for g, period in zip(cohort, periods[t], strict=True)],
@@ -117,30 +149,82 @@ def callaway_santanna(
             "relative_time": periods[t] - cohort,
         }
     )
+    if covariates:
+        compared = conditional(sample.panel, comparisons, covariates, method, by_pairs)
+    else:
+        compared = _differences(sample.panel, comparisons, by_pairs)
+    identified = compared.identified
     if not (identified & (frame["relative_time"] >= 0)).any():
+        if covariates:
+            raise EstimationError(
+                f"Covariates {', '.join(covariates)} leave no effect after treatment: all are "
+                f"{' or '.join(compared.unidentified)}; use fewer covariates, or pool their values."
+            )
         raise EstimationError(
             "No treated cohort can be compared after treatment: no unit is observed both before and after, "
             f"or none is left to compare with under control={control!r}."
         )
-    sample.note("effects that no comparison identifies", frame["term"][~identified].tolist())
-    frame = frame[identified].reset_index(drop=True)
-    sample.warn_of_lone_clusters(moments, frame)
+    for reason, terms in compared.unidentified.items():
+        sample.note(reason, frame["term"].iloc[terms].tolist())
+    names, frame = frame["term"], frame[identified].reset_index(drop=True)
+    sample.warn_of_lone_clusters(compared.moments, frame)
     n_obs, n_clusters = sample.panel.n_obs, len(sample.panel.clusters)
     factor = fixest_factor(n_clusters, n_obs, len(frame), len(periods)) if small_sample == "fixest" else 1.0
-    share_mass = groups.profile.sum(axis=1) / np.count_nonzero(groups.profile, axis=1)
-    size = np.array([(groups.n * share_mass)[cohorts == g].sum() for g in frame["cohort"]])
-    combination = Combination(moments, weights[identified], centring[identified], factor, size, share_mass)
-    return finish(
-        combination,
+    design = {"control": control, "base_period": base_period, "unbalanced": unbalanced}
+    if anticipation:
+        design = {"anticipation": anticipation} | design
+    if covariates:
+        design = {"covariates": covariates, "method": method} | design
+    options = design | {"small_sample": small_sample, "level": level}
+    overlap = compared.overlap
+    result = finish(
+        compared.combination(factor, frame["cohort"].to_numpy()),
         frame,
         sample=sample,
         estimator="Callaway-Sant'Anna",
         small_sample=small_sample,
         level=level,
-        call=f"callaway_santanna(panel, control={control!r}, base_period={base_period!r}, unbalanced={unbalanced!r}, "
-        f"small_sample={small_sample!r}, level={level})",
-        diagnostics={"control": control, "base_period": base_period, "unbalanced": unbalanced},
+        call=f"callaway_santanna(panel, {', '.join(f'{name}={value!r}' for name, value in options.items())})",
+        diagnostics=design | ({} if overlap is None else {"overlap": overlap.diagnostics()}),
     )
+    return result if overlap is None else replace(result, details={"overlap": overlap.table(names)})
+
+
+def _known_covariates(panel: Panel, names: Sequence[str]) -> list[str]:
+    names = [names] if isinstance(names, str) else list(names)
+    unknown = [name for name in names if name not in panel.covariates]
+    if unknown:
+        known = ", ".join(panel.covariates) or "none"
+        raise EstimationError(
+            f"The panel has no covariate {unknown[0]!r}, only {known}: name it in Panel(..., covariates=[...])."
+        )
+    return list(dict.fromkeys(names))
+
+
+def _drop_without_base(sample: Sample, anticipation: int, by_pairs: bool) -> None:
+    """Leave out units that may anticipate treatment from the start."""
+    while (early := sample.panel.cohorts <= sample.panel.periods[0] + anticipation).any():
+        if not np.isfinite(sample.panel.cohorts[~early]).any():
+            raise EstimationError(
+                f"With anticipation={anticipation} no cohort has a period before it anticipates treatment: add earlier "
+                "periods, or lower anticipation."
+            )
+        sample.drop(early, f"units that may anticipate treatment from the first period {sample.panel.periods[0]}")
+    if by_pairs:
+        panel = sample.panel
+        untouched = panel.observed & (panel.periods < panel.cohorts[:, None] - anticipation)
+        sample.drop(~untouched.any(axis=1), "units without any period before they may anticipate treatment")
+
+
+def _warn_of_small_cohorts(panel: Panel, covariates: list[str]) -> None:
+    cohorts, counts = np.unique(panel.cohorts, return_counts=True)
+    few = counts < len(covariates) + 5
+    if few.any():
+        named = ", ".join("never treated" if np.isinf(g) else f"{g:.0f}" for g in cohorts[few])
+        warn(
+            f"Fewer than {len(covariates) + 5} units for {len(covariates)} covariates in cohort {named}: its effects "
+            "and standard errors cannot be trusted; use fewer covariates, or read averages over cohorts."
+        )
 
 
 def _comparisons(last_before: int, n_periods: int, base_period: str) -> list[tuple[int, int]]:
@@ -150,13 +234,17 @@ def _comparisons(last_before: int, n_periods: int, base_period: str) -> list[tup
     return [(t, min(t - 1, last_before)) for t in range(1, n_periods)]
 
 
-def _differences(groups, total, treated, controls, t, base, by_pairs):
-    """Mean of the treated less mean of the controls, at `t` less at `base`; masks have shape (terms, groups).
+def _differences(panel: Panel, comparisons: Comparisons, by_pairs: bool) -> Compared:
+    """Mean of the treated less mean of the controls, at a period less at the one it is compared with.
 
     By pairs, the means are over units observed in both periods, with their weight in the later one: weights for those
     that left by then must count. All units of a side are centred on the mean of their side.
     """
-    profile, mass, total = groups.profile.T, groups.mass.T, total.T
+    groups = Groups.of(panel)
+    moments = Moments.of(groups, centre_units=by_pairs)
+    profile, mass, total = groups.profile.T, groups.mass.T, moments.total.T
+    t, base = comparisons.t, comparisons.base
+    treated, controls = groups.cohorts == comparisons.cohort[:, None], comparisons.controls(groups.cohorts)
     both = (profile[t] > 0) & (profile[base] > 0) if by_pairs else True
     weights, centring = np.zeros((*treated.shape, len(profile))), np.zeros(treated.shape)
     identified, term = np.ones(len(t), dtype=bool), np.arange(len(t))
@@ -169,4 +257,5 @@ def _differences(groups, total, treated, controls, t, base, by_pairs):
             mean = (per_unit * total[period]).sum(axis=1, keepdims=True)
             weights[term, :, period] += direction * per_unit
             centring += direction * per_unit * mean
-    return weights, centring, identified
+    unidentified = {NO_COMPARISON: np.flatnonzero(~identified).tolist()}
+    return Compared(moments, identified, unidentified, weights, centring)

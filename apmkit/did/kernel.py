@@ -199,6 +199,10 @@ class Combination:
     adjusted: np.ndarray | None = None
 
     @property
+    def groups(self) -> Groups:
+        return self.moments.groups
+
+    @property
     def estimates(self) -> np.ndarray:
         return np.tensordot(self.weights, self.moments.total, axes=([1, 2], [0, 1]))
 
@@ -292,7 +296,7 @@ def finish(
             "variance_factor": combination.factor,
             "reference_distribution": "t(clusters - 1)" if small_sample == "fixest" else "normal",
             "cluster": panel.cluster,
-            "groups": len(combination.moments.groups.n),
+            "groups": len(combination.groups.n),
             **(diagnostics or {}),
         },
         call=call,
