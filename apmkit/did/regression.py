@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import qr, solve_triangular
 
+from apmkit.did.controls import control_regressors, unit_groups
 from apmkit.did.kernel import (
     Combination,
     Groups,
@@ -26,17 +30,22 @@ from apmkit.panel import Panel
 def twfe(
     panel: Panel,
     *,
+    controls: Sequence[str] = (),
     small_sample: Literal["none", "fixest"] = "fixest",
     level: float = 0.95,
 ) -> Estimate:
     """One effect of treatment by two-way fixed effects.
 
     The regression of the outcome on unit effects, period effects and a treatment dummy. With staggered timing it also
-    compares units with others already treated, and may weight some effects negatively; see ``weights()``.
+    compares units with others already treated, and may weight some effects negatively; see `bacon_decomposition` and
+    `negative_weights`.
 
     Parameters
     ----------
     panel : Panel
+    controls : list of str
+        Covariates of the panel. One that is constant within units enters once for each period but the first. A control
+        that treatment itself moves hides a part of the effect.
     small_sample : {"none", "fixest"}
         Factor and reference distribution of the standard errors. ``"fixest"`` is R ``fixest``.
     level : float
@@ -45,12 +54,12 @@ def twfe(
     Returns
     -------
     Estimate
-        One term, in units of the outcome.
+        One term, in units of the outcome; coefficients of controls in ``details["controls"]``.
 
     Raises
     ------
     EstimationError
-        Treatment does not vary beyond unit and period.
+        Treatment does not vary beyond unit, period and controls; a control is no covariate of the panel.
 
     References
     ----------
@@ -69,12 +78,22 @@ def twfe(
     """
     sample = Sample.of(panel)
     sample.drop_seen_once()
-    groups = Groups.of(sample.panel)
-    regressors = groups.treated[None].astype(float)
-    return _fit(
-        sample, groups, regressors, pd.DataFrame({"term": ["ATT"]}), "two-way fixed effects", small_sample, level,
-        f"twfe(panel, small_sample={small_sample!r}, level={level})",
-    )  # fmt: skip
+    estimator = "two-way fixed effects"
+    if not len(controls):
+        groups, effect = Groups.of(sample.panel), pd.DataFrame({"term": ["ATT"]})
+        return _fit(
+            sample, groups, groups.treated[None].astype(float), effect, estimator, small_sample, level,
+            f"twfe(panel, small_sample={small_sample!r}, level={level})",
+        )  # fmt: skip
+    names, values = control_regressors(sample, controls)
+    groups = unit_groups(sample.panel)
+    call = f"twfe(panel, controls={controls!r}, small_sample={small_sample!r}, level={level})"
+    terms = pd.DataFrame({"term": ["ATT", *names]})
+    fit = _fit(
+        sample, groups, np.concatenate([groups.treated[None], values]), terms, estimator, small_sample, level, call
+    )
+    rows = fit.table[1:].reset_index(drop=True)
+    return replace(fit.term("ATT"), details={"controls": rows}, call=call)
 
 
 def event_study(
@@ -238,6 +257,41 @@ def sun_abraham(
     )  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """What a variance estimator or a bootstrap needs of a two-way regression.
+
+    Attributes
+    ----------
+    effects : TwoWay
+    residual : ndarray, shape (n_regressors, n_groups, n_periods)
+        What unit and period effects leave of the regressors.
+    fitted : ndarray, shape (n_groups, n_periods)
+        Period effects, and regressors times coefficients.
+    """
+
+    effects: TwoWay
+    residual: np.ndarray
+    fitted: np.ndarray
+
+    @cached_property
+    def basis(self) -> np.ndarray:
+        """Orthonormal basis of period effects and regressors net of unit effects, shape (rank, n_groups, n_periods).
+
+        Units count with their weight. The period effects come first.
+        """
+        inverse, vectors = np.linalg.eigh(self.effects.period_inverse)
+        kept = inverse > 1e-11 * inverse.max()
+        shape = (int(kept.sum()), *self.residual.shape[1:])
+        along_periods = (vectors[:, kept] * np.sqrt(inverse[kept])).T[:, None, :]
+        periods = self.effects.within(np.broadcast_to(along_periods, shape))
+        root = np.sqrt(self.effects.n[:, None] * self.effects.profile)
+        scale = np.sqrt(((self.residual * root) ** 2).sum(axis=(1, 2), keepdims=True))
+        columns = (self.residual / scale).reshape(len(scale), -1)
+        r = qr((columns * root.ravel()).T, mode="r")[0][: len(columns)]
+        return np.concatenate([periods, solve_triangular(r, columns, trans="T").reshape(self.residual.shape)])
+
+
 def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call, diagnostics=None) -> Estimate:
     check_small_sample(small_sample)
     moments, effects = Moments.of(groups), TwoWay(groups.n, groups.profile)
@@ -283,7 +337,10 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
     size = np.einsum("jkt,kt->j", regressors, groups.mass)
     told = identified[independent]
     return finish(
-        Combination(moments, weights[told], centring[told], factor, size[told]),
+        Combination(
+            moments, weights[told], centring[told], factor, size[told],
+            regression=Regression(effects, residual, fitted + period_effects),
+        ),
         terms[identified].reset_index(drop=True),
         sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call, diagnostics=diagnostics,
     )  # fmt: skip
