@@ -77,7 +77,7 @@ def placebo_gaps(estimate: Estimate, *, ax: Axes | None = None, label: str | Non
             named.append(weights["unit"].iloc[0])
         ends |= {str(unit): (wide[unit].iloc[-1], PALETTE["grey"]) for unit in named}
     name_ends(ax, wide.index[-1], ends)
-    kind = "donors as placebos" if estimate.diagnostics["n_treated"] == 1 else "placebo sets of donors"
+    kind = "donors as placebos" if estimate.diagnostics["n_treated"] == 1 else "placebo sets"
     ax.set_title(f"Grey: {wide.shape[1]} {kind}", color=PALETTE["grey"], fontsize="small")
     return _over_time(ax, estimate, f"Gap in {label or estimate.outcome}")
 

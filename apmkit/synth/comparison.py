@@ -17,7 +17,7 @@ _BLOCK = 2**24
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A balanced panel with one cohort, split into treated units, donors, and periods before and after.
+    """One cohort of a balanced panel: its treated units, the donors, and the periods before and after.
 
     Attributes
     ----------
@@ -38,13 +38,31 @@ class Comparison:
 
     @classmethod
     def of(cls, panel: Panel) -> Comparison:
-        """Split a panel.
+        """Split a panel with one cohort.
 
         Raises
         ------
         PanelError
-            The panel has gaps, weights, no treated unit, several cohorts, no period before treatment, or
-            fewer than two donors.
+            As in `by_cohort`; or units are first treated in several periods.
+        """
+        cohorts = cls.by_cohort(panel)
+        if len(cohorts) > 1:
+            listed = ", ".join(str(cohort.start) for cohort in cohorts)
+            raise PanelError(
+                f"Units are first treated in {len(cohorts)} different periods ({listed}): use staggered_synthetic_did "
+                "or staggered_synthetic_control, or restrict the panel to one of these cohorts and the never treated."
+            )
+        return cohorts[0]
+
+    @classmethod
+    def by_cohort(cls, panel: Panel) -> list[Comparison]:
+        """One comparison for each cohort, with the never-treated units as donors of all.
+
+        Raises
+        ------
+        PanelError
+            The panel has gaps, weights, no treated unit, a cohort with no period before treatment, or fewer than two
+            donors.
         """
         if not isinstance(panel, Panel):
             raise PanelError(
@@ -59,12 +77,6 @@ class Comparison:
         starts = np.unique(panel.cohorts[np.isfinite(panel.cohorts)])
         if len(starts) == 0:
             raise PanelError("No unit is treated by the last period: mark the treated unit in cohort= or treatment=.")
-        if len(starts) > 1:
-            listed = ", ".join(f"{start:.0f}" for start in starts)
-            raise PanelError(
-                f"Units are first treated in {len(starts)} different periods ({listed}): restrict the panel to one of "
-                "these cohorts and the never treated, or use callaway_santanna."
-            )
         if not panel.is_balanced:
             gaps = ~panel.observed
             ragged = np.flatnonzero(gaps.any(axis=1))
@@ -77,18 +89,33 @@ class Comparison:
                 f"{len(ragged)} of {len(panel.units)} units of {panel.unit!r} miss periods: {listed}{more}; drop them "
                 "or choose a window in which all units are observed."
             )
-        n_pre = int((panel.periods < starts[0]).sum())
-        if n_pre == 0:
+        if not (panel.periods < starts[0]).any():
             raise PanelError(
                 f"Treatment starts in {starts[0]:.0f}, and no earlier period is in the panel: add periods before it."
             )
-        treated = np.isfinite(panel.cohorts)
-        if (~treated).sum() < 2:
+        donors = np.flatnonzero(np.isinf(panel.cohorts))
+        if len(donors) < 2:
             raise PanelError(
-                f"The panel has {(~treated).sum()} never-treated units to serve as donors: at least two are needed."
+                f"The panel has {len(donors)} never-treated units to serve as donors: at least two are needed."
             )
         level = float(panel.outcomes.mean())
-        return cls(panel, panel.outcomes - level, level, np.flatnonzero(treated), np.flatnonzero(~treated), n_pre)
+        outcomes = panel.outcomes - level
+        return [
+            cls(
+                panel,
+                outcomes,
+                level,
+                np.flatnonzero(panel.cohorts == start),
+                donors,
+                int((panel.periods < start).sum()),
+            )
+            for start in starts
+        ]
+
+    @property
+    def start(self) -> int:
+        """First treated period."""
+        return int(self.panel.cohorts[self.treated[0]])
 
     @property
     def pre_periods(self) -> np.ndarray:
@@ -98,8 +125,15 @@ class Comparison:
     @cached_property
     def noise(self) -> float:
         """Standard deviation of the donors' first differences before treatment (Arkhangelsky et al. 2021, eq. 2.2)."""
-        changes = np.diff(self.outcomes[self.donors, : self.n_pre], axis=1)
-        return float(changes.std(ddof=1)) if changes.size > 1 else 0.0
+        return float(noise(self.outcomes[self.donors, : self.n_pre]))
+
+
+def noise(outcomes: np.ndarray) -> np.ndarray:
+    """Standard deviation of first differences over units and periods, the last two axes; 0 where there is only one."""
+    changes = np.diff(outcomes, axis=-1)
+    if changes.shape[-1] * changes.shape[-2] < 2:
+        return np.zeros(outcomes.shape[:-2])
+    return changes.std(axis=(-2, -1), ddof=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -141,7 +141,9 @@ def test_without_an_effect_p_values_are_close_to_uniform(method):
 def test_several_treated_units_are_averaged_and_placebo_sets_have_their_number():
     frame = simulate(n_treated=2, n_donors=6)
     estimate = synthetic_control(panel_of(frame))
-    assert estimate.diagnostics["n_placebos"] == 15
+    assert estimate.diagnostics["n_placebos"] == 27
+    assert len(estimate.details["variance_placebos"]) == 15
+    assert synthetic_control(panel_of(frame), placebo="in_space").diagnostics["n_placebos"] == 15
     treated = frame[frame["unit"].isin(["u00", "u01"])].groupby("year")["y"].mean()
     np.testing.assert_allclose(estimate.details["path"]["treated"], treated)
 
@@ -171,11 +173,16 @@ def test_two_donors_give_a_p_value_and_no_standard_error():
     assert "permutation p = 0.333" in estimate.sentence()
 
 
-def test_as_many_treated_as_donors_leave_no_inference_and_warn():
-    with pytest.warns(DesignWarning, match="as many treated units as donors"):
-        estimate = difference_in_differences(panel_of(simulate(n_donors=3, n_treated=3)))
+def test_as_many_treated_as_donors_leave_no_placebo_among_donors_and_warn():
+    panel = panel_of(simulate(n_donors=3, n_treated=3))
+    with pytest.warns(DesignWarning, match="No inference: as many treated units as donors"):
+        estimate = difference_in_differences(panel, placebo="in_space")
     assert np.isnan(numbers(estimate)[1:]).all()
     assert "placebos" not in estimate.details
+    with pytest.warns(DesignWarning, match="No standard error: as many treated units as donors"):
+        estimate = difference_in_differences(panel)
+    assert np.isnan(numbers(estimate)[1:4]).all()
+    assert estimate.diagnostics["p_value_floor"] == pytest.approx(1 / 20)
 
 
 def test_without_placebo_there_is_no_inference_and_the_estimate_is_the_same():
@@ -188,7 +195,7 @@ def test_without_placebo_there_is_no_inference_and_the_estimate_is_the_same():
 def test_an_intercept_takes_up_a_constant_distance_that_donors_cannot_reach():
     frame = simulate(noise=0.05)
     frame.loc[frame["unit"] == "u00", "y"] += 100
-    with pytest.warns(DesignWarning, match="misses the treated unit before treatment"):
+    with pytest.warns(DesignWarning, match="p-value and interval are withheld"):
         far = synthetic_control(panel_of(frame))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -253,6 +260,7 @@ def predictors_of(frame):
     ("options", "message"),
     [
         ({"placebo": "in_time"}, "placebo='in_time' is not known"),
+        ({"max_pre_fit": 0}, "max_pre_fit=0 is not above zero"),
         ({"draws": 0}, "draws=0 leaves no placebo"),
         ({"v": [1.0]}, "give predictors too"),
         ({"predictors": [1, 2]}, "must be a DataFrame indexed by 'unit'"),

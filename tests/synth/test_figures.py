@@ -40,13 +40,13 @@ def test_placebo_gaps_draw_every_placebo_and_the_treated(prop99):
     assert ax.get_title(loc="left") + ax.get_title() == "Grey: 38 donors as placebos"
 
 
-def test_placebos_of_several_treated_units_are_called_sets_of_donors():
+def test_placebos_of_several_treated_units_are_called_sets():
     unit, year = np.repeat(np.arange(5), 6), np.tile(np.arange(2015, 2021), 5)
     visits = np.random.default_rng(2).normal(size=30)
     frame = pd.DataFrame({"unit": unit, "year": year, "visits": visits, "start": np.where(unit < 2, 2020.0, np.nan)})
     panel = apm.Panel(frame, unit="unit", time="year", outcome="visits", cohort="start")
     ax = plots.placebo_gaps(difference_in_differences(panel))
-    assert ax.get_title(loc="left") + ax.get_title() == "Grey: 3 placebo sets of donors"
+    assert ax.get_title(loc="left") + ax.get_title() == "Grey: 9 placebo sets"
 
 
 def test_donor_weights_count_the_donors_that_are_not_drawn(prop99):

@@ -76,7 +76,7 @@ def test_synthetic_control_is_the_optimum_that_synthdid_stops_short_of(prop99, e
 )
 def test_placebo_standard_error_lies_within_the_monte_carlo_error_of_synthdid(prop99, expected, method, entries):
     estimate = ENTRY[method](prop99)
-    effects = estimate.details["placebos"]["estimate"]
+    effects = estimate.details["variance_placebos"]["estimate"]
     # R draws 200 of the 38 placebos with replacement; this is the standard error of its standard deviation.
     deviations = np.square(effects - effects.mean())
     monte_carlo = deviations.std() / np.sqrt(200) / (2 * effects.std())
@@ -94,28 +94,39 @@ def test_placebo_table_gives_the_rank_the_p_value_and_the_standard_error(prop99,
     assert diagnostics["rank"] == 1 + above
     assert estimate.table["p_value"].iloc[0] == pytest.approx((1 + above) / 39)
     assert diagnostics["p_value_floor"] == pytest.approx(1 / 39)
-    assert estimate.table["se"].iloc[0] == pytest.approx(placebos["estimate"].std(ddof=0))
+    assert estimate.table["se"].iloc[0] == pytest.approx(estimate.details["variance_placebos"]["estimate"].std(ddof=0))
     assert sorted([diagnostics["rank"], *placebos["rank"]]) == list(range(1, 40))
     gaps = estimate.details["placebo_gaps"].pivot(index="unit", columns="period", values="gap")
     np.testing.assert_allclose(gaps.loc[placebos["unit"], 1989:].mean(axis=1), placebos["estimate"])
 
 
-def test_a_placebo_is_the_method_applied_to_the_panel_without_california(prop99):
+@pytest.mark.parametrize("method", ENTRY.values())
+def test_a_permuted_placebo_is_the_method_with_california_among_the_donors(prop99, method):
+    permuted = prop99.restrict(prop99.units != "")
+    permuted.cohorts = np.where(permuted.units == "Nevada", 1989.0, np.inf)
+    placebo = method(prop99).details["placebos"].set_index("unit").loc["Nevada", "estimate"]
+    assert placebo == pytest.approx(effect(method(permuted, placebo=None)), abs=1e-9)
+
+
+def test_a_placebo_in_space_is_the_method_applied_to_the_panel_without_california(prop99):
     without = prop99.restrict(prop99.units != "California")
     without.cohorts = np.where(without.units == "Nevada", 1989.0, np.inf)
     for method in (synthetic_control, difference_in_differences):
-        placebo = method(prop99).details["placebos"].set_index("unit").loc["Nevada", "estimate"]
+        estimate = method(prop99, placebo="in_space")
+        placebo = estimate.details["placebos"].set_index("unit").loc["Nevada", "estimate"]
         assert placebo == pytest.approx(effect(method(without, placebo=None)), abs=1e-6)
+        spread = method(prop99).details["variance_placebos"].set_index("unit").loc["Nevada", "estimate"]
+        assert spread == placebo
 
 
-def test_placebos_of_synthetic_did_keep_the_regularisation_of_the_estimate_as_in_synthdid(prop99):
+def test_the_variance_of_synthetic_did_keeps_the_regularisation_of_the_estimate_as_in_synthdid(prop99):
     estimate = synthetic_did(prop99)
     without = prop99.restrict(prop99.units != "California")
     without.cohorts = np.where(without.units == "Nevada", 1989.0, np.inf)
     comparison = Comparison.of(without)
-    weigh = SyntheticDidWeights(estimate.diagnostics["zeta_omega"], estimate.diagnostics["zeta_lambda"])
+    weigh = SyntheticDidWeights(12**0.25, Comparison.of(prop99).noise)
     nevada = fit(comparison, weigh, comparison.treated[None], comparison.donors[None])
-    placebo = estimate.details["placebos"].set_index("unit").loc["Nevada", "estimate"]
+    placebo = estimate.details["variance_placebos"].set_index("unit").loc["Nevada", "estimate"]
     assert placebo == pytest.approx(nevada.effect[0], abs=1e-9)
 
 
