@@ -356,6 +356,12 @@ class Estimate:
 
         return uniform_band(self, level, draws=draws, seed=seed)
 
+    def sensitivity(self, kind: str = "relative_magnitudes", m=None, **options) -> pd.DataFrame:
+        """Intervals that stay valid if trends are not parallel, by how far they may depart; from an event study."""
+        from apmkit.inference.sensitivity import sensitivity
+
+        return sensitivity(self, kind, m, **options)
+
     def plot(self, **options):
         """The figure that fits this result; returns matplotlib Axes."""
         from apmkit.plots import plot

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
+from apmkit.plots.outcomes import outcomes
+from apmkit.plots.sensitivity import pretrend, sensitivity
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
 from apmkit.plots.synthetic import donor_weights, placebo_gaps, synthetic_paths
@@ -23,8 +25,11 @@ __all__ = [
     "funnel",
     "intervals",
     "name_ends",
+    "outcomes",
     "placebo_gaps",
     "plot",
+    "pretrend",
+    "sensitivity",
     "source",
     "synthetic_paths",
     "use_style",
