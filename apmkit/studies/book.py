@@ -64,7 +64,7 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
     if importlib.util.find_spec("jupyter_book") is None:
         raise ModuleNotFoundError("No module named 'jupyter_book'", name="jupyter_book")
     ran = execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
-    pages.write(root / "book" / "generated", root / "book" / "notebooks")
+    pages.write(root / "book" / "generated", root / "book" / "agreement.csv", root / "book" / "notebooks")
     # Other pages show numbers of notebooks, and Sphinx does not know which.
     return render(root, all=all or bool(ran))
 

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from apmkit.studies import reference
+
 _HOW_YEARS_WERE_JOINED = {
     "mssp": "The {n_files} files of {first} to {last} have different layouts. A column is found by the name that the "
     "publisher uses now ({n_published} of the {n_columns} columns of the codebook; the others are computed), and "
@@ -14,17 +16,25 @@ _HOW_YEARS_WERE_JOINED = {
 }
 
 
-def write(folder: Path, notebooks: Path) -> None:
-    """Write ``data.md``, ``parameters.md`` and the pictures into `folder`; what would not change is not touched.
+def write(folder: Path, agreement: Path, notebooks: Path) -> None:
+    """Write the generated pages and the pictures into `folder`; what would not change is not touched.
 
     Parameters
     ----------
     folder : path
+    agreement : path
+        Table of what agrees with other packages; see `reference.agreement_page`.
     notebooks : path
         Executed notebooks; see `pictures`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in {"data.md": data_page(), "parameters.md": parameters_page(), **pictures(notebooks)}.items():
+    texts = {
+        "data.md": data_page(),
+        "parameters.md": parameters_page(),
+        "agreement.md": reference.agreement_page(agreement),
+        "api.md": reference.api_page(),
+    }
+    for name, text in {**texts, **pictures(notebooks)}.items():
         page = folder / name
         if not page.exists() or page.read_text(encoding="utf-8") != text:
             page.write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from apmkit import datasets, studies
 from apmkit.cli import main
 from apmkit.studies import pages
 
+AGREEMENT = Path(__file__).parents[2] / "book" / "agreement.csv"
 RERUN = (Path(__file__).parents[2] / "book" / "rerun.md").read_text(encoding="utf-8")
 
 
@@ -106,9 +107,9 @@ def test_an_unchanged_page_is_not_written_again(tmp_path):
     shown = {"metadata": {"tags": ["front-page"]}, "outputs": [{"data": {"image/svg+xml": ["<svg>", "</svg>"]}}]}
     other = {"metadata": {}, "outputs": [{"data": {"image/svg+xml": "<svg/>"}}]}
     (notebooks / "us" / "study.ipynb").write_text(json.dumps({"cells": [shown, other]}))
-    pages.write(generated, notebooks)
+    pages.write(generated, AGREEMENT, notebooks)
     before = {path.name: path.stat().st_mtime_ns for path in generated.iterdir()}
-    assert sorted(before) == ["data.md", "parameters.md", "us-study.svg"]
+    assert sorted(before) == ["agreement.md", "api.md", "data.md", "parameters.md", "us-study.svg"]
     assert (generated / "us-study.svg").read_text() == "<svg></svg>"
-    pages.write(generated, notebooks)
+    pages.write(generated, AGREEMENT, notebooks)
     assert {path.name: path.stat().st_mtime_ns for path in generated.iterdir()} == before
