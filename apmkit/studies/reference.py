@@ -35,8 +35,8 @@ def api_page() -> str:
             rooms[home].add(f"apmkit.{name}")
     parts = [
         "# Reference of the library",
-        "Every public name, from its docstring. `import apmkit as apm`, then `apm.Panel(...)` and so on; figures are in "
-        "`apm.plots`, data in `apm.datasets`.",
+        "Every public name, from its docstring. `import apmkit as apm`, then `apm.Panel(...)` and so on; figures are "
+        "in `apm.plots`, data in `apm.datasets`.",
     ]
     for home, title in _ROOMS.items():
         names = sorted(rooms.pop(home, ()), key=lambda name: (name.rpartition(".")[2][0].islower(), name))
@@ -87,8 +87,8 @@ def agreement_page(table: Path) -> str:
         [
             "# What agrees with other packages",
             "",
-            f"The tests compare {len(rows):,} results, {sum(int(row['numbers']) for row in rows):,} numbers in all, with "
-            "other packages. This table is written by the tests and checked by each run of them. Digits are decimal "
+            f"The tests compare {len(rows):,} results, {sum(int(row['numbers']) for row in rows):,} numbers in all, "
+            "with other packages. This table is written by the tests and checked by each run of them. Digits are decimal "
             "places of numbers up to one and significant digits of larger ones, at most 12; the least of a comparison "
             "counts. Few digits mean a random method, a search that stops early, or a grid; the docstring of the "
             "function and its test say which.",
