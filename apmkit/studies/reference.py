@@ -88,7 +88,7 @@ def agreement_page(table: Path) -> str:
             "# What agrees with other packages",
             "",
             f"The tests compare {len(rows):,} results, {sum(int(row['numbers']) for row in rows):,} numbers in all, "
-            "with other packages. This table is written by the tests and checked by each run of them. Digits are decimal "
+            "with other packages. The tests write this table and each run of them checks it. Digits are decimal "
             "places of numbers up to one and significant digits of larger ones, at most 12; the least of a comparison "
             "counts. Few digits mean a random method, a search that stops early, or a grid; the docstring of the "
             "function and its test say which.",
