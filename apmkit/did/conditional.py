@@ -190,7 +190,7 @@ class Compared:
         groups = self.moments.groups if self.scores is None else Groups.of(self.moments.groups.panel)
         share_mass = groups.profile.sum(axis=1) / np.count_nonzero(groups.profile, axis=1)
         size = np.array([(groups.n * share_mass)[groups.cohorts == g].sum() for g in cohort])
-        kept = self.identified
+        kept = slice(None) if self.identified.all() else self.identified
         if self.scores is None:
             return Combination(self.moments, self.weights[kept], self.centring[kept], factor, size, share_mass)
         return Scores(groups, self.estimates[kept], self.scores[kept], factor, size, share_mass)
@@ -206,7 +206,7 @@ def conditional(panel: Panel, comparisons: Comparisons, names: Sequence[str], me
     strata = Strata.of(panel, names, n_terms)
     groups = strata.groups
     moments = Moments.of(groups, centre_units=by_pairs)
-    total = moments.total
+    total = np.ascontiguousarray(moments.total.T)
     weights = None if strata.of_units else np.zeros((n_terms, len(groups.n), n_periods))
     centring = None if strata.of_units else np.zeros((n_terms, len(groups.n)))
     scores = np.zeros((n_terms, len(panel.clusters))) if strata.of_units else None
@@ -224,7 +224,7 @@ def conditional(panel: Panel, comparisons: Comparisons, names: Sequence[str], me
         rows = np.flatnonzero(member & np.any([profile > 0 for profile, _, _ in parts], axis=0))
         treated, slices = own[rows], []
         for profile, at, sign in parts:
-            y = total[np.ix_(rows, t)] - total[np.ix_(rows, base)] if at is None else total[np.ix_(rows, at)]
+            y = (total[t] - total[base] if at is None else total[at])[:, rows].T
             x = strata.x[rows, min(strata.x.shape[1] - 1, earlier if at is None else at[0])]
             per_unit = profile[rows]
             slices.append(Slice(sign, x, groups.n[rows] * per_unit, per_unit[:, None] * y))

@@ -1,4 +1,4 @@
-"""Estimates that rest on the scores of clusters, where weights on every cell of every unit would be too many to keep."""
+"""Estimates that rest on scores of clusters, where weights on all outcomes of all units would be too many to keep."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from apmkit.did.kernel import Groups
+from apmkit.errors import ApmkitError
 from apmkit.panel import Panel
 
 
@@ -36,8 +37,15 @@ class Scores:
     size: np.ndarray
     share_mass: np.ndarray
 
+    @property
+    def weights(self) -> np.ndarray:
+        raise ApmkitError(
+            "These effects have weights on outcomes of units, not of cohort x period cells, because covariates take "
+            "too many values: leave out covariates, or give some of few values, to see weights."
+        )
+
     def covariance(self) -> np.ndarray:
-        return self.factor * self.values @ self.values.T
+        return self.factor * (self.values @ self.values.T)
 
     def influence(self) -> np.ndarray:
         """Scores of the clusters, shape (n_clusters, terms), scaled so that their cross-product is the covariance."""
@@ -58,6 +66,10 @@ class Scores:
 def sums_by_cluster(panel: Panel, per_unit: np.ndarray, units: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Sums over the `units` of each cluster, shape (rows, n_clusters), of values of shape (rows, units)."""
     codes = panel.cluster_codes[units]
+    if panel.cluster == panel.unit:
+        sums = np.zeros((len(per_unit), len(panel.clusters)))
+        sums[:, codes] = per_unit
+        return sums
     shape = len(panel.clusters), len(codes)
     belongs = sparse.csc_array((np.ones(len(codes)), codes, np.arange(len(codes) + 1)), shape=shape)
     return (belongs @ per_unit.T).T
