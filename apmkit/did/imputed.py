@@ -15,6 +15,7 @@ from apmkit.did.kernel import (
     finish,
     fixest_factor,
 )
+from apmkit.did.regression import _fit
 from apmkit.did.sample import Sample
 from apmkit.did.two_way import TwoWay
 from apmkit.errors import EstimationError
@@ -31,6 +32,9 @@ def imputation(
     """Effect of treatment on each cohort in each period, against outcomes imputed from untreated observations.
 
     Unit and period effects are fitted to untreated observations only; the effect is what treated observations add.
+    Extended two-way fixed effects (Wooldridge 2025) gives the same numbers: one regression with a dummy for each cohort
+    and period under treatment. In a balanced panel without weights ``small_sample="fixest"`` gives its clustered
+    standard errors too.
 
     Parameters
     ----------
@@ -53,7 +57,8 @@ def imputation(
 
     References
     ----------
-    Borusyak, K., Jaravel, X. and Spiess, J. (2024), Review of Economic Studies 91(6), theorem 2 and eq. 8.
+    Borusyak, K., Jaravel, X. and Spiess, J. (2024), Review of Economic Studies 91(6), theorem 2 and eq. 8;
+    Wooldridge, J. (2025), Empirical Economics 69, on extended two-way fixed effects.
 
     Examples
     --------
@@ -81,6 +86,86 @@ def imputation(
     return first_stage.estimate(
         np.array(cells), terms, "imputation", small_sample, level,
         f"imputation(panel, small_sample={small_sample!r}, level={level})", conservative=True,
+    )  # fmt: skip
+
+
+def imputation_pretrends(
+    panel: Panel,
+    *,
+    periods: int,
+    small_sample: Literal["none", "fixest"] = "fixest",
+    level: float = 0.95,
+) -> Estimate:
+    """Differences before treatment, among untreated observations only; `joint_test` tests that all are zero.
+
+    Untreated outcomes are regressed on unit effects, period effects and dummies for the last `periods` periods before
+    treatment; earlier ones are the reference. Observations under treatment do not enter: where trends are parallel and
+    errors independent and of equal variance, testing first does not distort the intervals of `imputation`.
+
+    Parameters
+    ----------
+    panel : Panel
+    periods : int
+        How many periods before treatment to test. Few periods give more power against late divergence.
+    small_sample : {"none", "fixest"}
+        Factor and reference distribution of the standard errors. ``"fixest"`` is R ``fixest`` on the same rows.
+    level : float
+        Level of the confidence intervals.
+
+    Returns
+    -------
+    Estimate
+        One term for each of the `periods` periods before treatment, in units of the outcome.
+
+    Raises
+    ------
+    EstimationError
+        `periods` is no whole number above zero, or no treated unit is observed earlier than that.
+
+    References
+    ----------
+    Borusyak, K., Jaravel, X. and Spiess, J. (2024), Review of Economic Studies 91(6), section 4.4.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({
+    ...     "clinic": list("aaabbbcccddd"), "year": [2019, 2020, 2021] * 4,
+    ...     "visits": [5.0, 6, 4, 6, 9, 4, 5, 5, 5, 7, 8, 8], "start": [2021] * 6 + [None] * 6,
+    ... })
+    >>> panel = Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
+    >>> leads = imputation_pretrends(panel, periods=1)
+    >>> leads.table[["relative_time", "estimate"]].round(6).to_dict("list")
+    {'relative_time': [-1], 'estimate': [1.5]}
+    """
+    if isinstance(periods, bool) or not isinstance(periods, int | np.integer) or periods < 1:
+        raise EstimationError(f"periods={periods!r} is no whole number above zero: give for instance periods=3.")
+    sample = Sample.of(panel)
+    sample.drop_never_untreated()
+    whole = sample.panel
+    untreated = whole.observed & ~whole.treated
+    sample.panel = part = whole.restrict(np.ones(len(whole.units), dtype=bool), untreated.any(axis=0))
+    part.cohorts = whole.cohorts
+    part.outcomes = np.where(part.treated, np.nan, part.outcomes)
+    if part.weights is not None and part.weights.ndim == 2:
+        part.weights = np.where(part.treated, 0.0, part.weights)
+    sample.drop_seen_once()
+    groups = Groups.of(sample.panel)
+    start = np.where(np.isinf(groups.cohorts), np.nan, groups.cohorts)
+    relative = np.where(groups.profile > 0, groups.panel.periods[None, :] - start[:, None], np.nan)
+    if not (relative < -periods).any():
+        raise EstimationError(
+            f"periods={periods}: no treated unit is observed earlier than that before its treatment, so there is no "
+            f"reference; give at most {max(int(-np.nanmin(relative, initial=0)) - 1, 0)}."
+        )
+    times = np.arange(-periods, 0)
+    regressors = (relative[None] == times[:, None, None]).astype(float)
+    times, regressors = times[regressors.any(axis=(1, 2))], regressors[regressors.any(axis=(1, 2))]
+    terms = pd.DataFrame({"term": [f"relative_time={e}" for e in times], "relative_time": times})
+    return _fit(
+        sample, groups, regressors, terms, "imputation, untreated observations", small_sample, level,
+        f"imputation_pretrends(panel, periods={periods}, small_sample={small_sample!r}, level={level})",
+        {"reference": f"relative times before -{periods}"},
     )  # fmt: skip
 
 

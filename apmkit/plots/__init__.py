@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
 from apmkit.plots.outcomes import outcomes
 from apmkit.plots.sensitivity import pretrend, sensitivity
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PALETTE",
+    "bacon",
     "broken_lines",
     "donor_weights",
+    "dose_response",
     "event_study",
     "forest",
     "funnel",
@@ -43,6 +46,8 @@ def plot(estimate: Estimate, **options) -> Axes:
         return forest(estimate, **options)
     if "path" in estimate.details:
         return synthetic_paths(estimate, **options)
+    if "dose" in estimate.table:
+        return dose_response(estimate, **options)
     if "relative_time" in estimate.table and "cohort" not in estimate.table:
         return event_study(estimate, **options)
     return intervals({row.term: estimate for row in estimate.table.itertuples()}, **options)
