@@ -62,31 +62,7 @@ class PredictorWeights:
             `predictors` misses a unit or a value, is not numeric, or does not vary; `v` has the wrong length, a
             negative value or only zeros; no period before treatment lies in `v_periods`.
         """
-        units = comparison.panel.units
-        if not isinstance(predictors, pd.DataFrame):
-            raise PanelError(
-                f"predictors must be a DataFrame indexed by {comparison.panel.unit!r}, not {type(predictors).__name__}."
-            )
-        if predictors.index.has_duplicates:
-            twice = predictors.index[predictors.index.duplicated()][0]
-            raise PanelError(f"predictors has several rows for unit {twice!r}: keep one row for each unit.")
-        absent = units.difference(predictors.index)
-        if len(absent):
-            raise PanelError(
-                f"predictors has no row for {len(absent)} units, first {absent[0]!r}: index it by "
-                f"{comparison.panel.unit!r} and add the row, or drop the unit from the panel."
-            )
-        table = predictors.loc[units]
-        for column in table.columns:
-            if not pd.api.types.is_numeric_dtype(table[column]):
-                raise PanelError(f"Predictor {column!r} is of type {table[column].dtype}: it must be numeric.")
-            if not np.isfinite(table[column].to_numpy(dtype=float, na_value=np.nan)).all():
-                bad = table.index[~np.isfinite(table[column].to_numpy(dtype=float, na_value=np.nan))][0]
-                raise PanelError(f"Predictor {column!r} is missing for unit {bad!r}: fill it or drop the unit.")
-            if table[column].nunique() < 2:
-                raise PanelError(f"Predictor {column!r} is the same for all units: drop it.")
-        if table.shape[1] == 0:
-            raise PanelError("predictors has no column: give at least one, or leave predictors out.")
+        table = checked(comparison, predictors)
         raw = table.to_numpy(dtype=float)
         centred = raw - raw.mean(axis=0)
         return cls(centred / centred.std(axis=0, ddof=1), table, _importance(v, table.columns),
@@ -121,6 +97,42 @@ class PredictorWeights:
                 "importance": self.importances(comparison, treated[None], donors[None])[0],
             }
         )
+
+
+def checked(comparison: Comparison, predictors: pd.DataFrame) -> pd.DataFrame:
+    """One row for each unit of the panel.
+
+    Raises
+    ------
+    PanelError
+        `predictors` misses a unit or a value, is not numeric, or does not vary.
+    """
+    units = comparison.panel.units
+    if not isinstance(predictors, pd.DataFrame):
+        raise PanelError(
+            f"predictors must be a DataFrame indexed by {comparison.panel.unit!r}, not {type(predictors).__name__}."
+        )
+    if predictors.index.has_duplicates:
+        twice = predictors.index[predictors.index.duplicated()][0]
+        raise PanelError(f"predictors has several rows for unit {twice!r}: keep one row for each unit.")
+    absent = units.difference(predictors.index)
+    if len(absent):
+        raise PanelError(
+            f"predictors has no row for {len(absent)} units, first {absent[0]!r}: index it by "
+            f"{comparison.panel.unit!r} and add the row, or drop the unit from the panel."
+        )
+    table = predictors.loc[units]
+    for column in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise PanelError(f"Predictor {column!r} is of type {table[column].dtype}: it must be numeric.")
+        if not np.isfinite(table[column].to_numpy(dtype=float, na_value=np.nan)).all():
+            bad = table.index[~np.isfinite(table[column].to_numpy(dtype=float, na_value=np.nan))][0]
+            raise PanelError(f"Predictor {column!r} is missing for unit {bad!r}: fill it or drop the unit.")
+        if table[column].nunique() < 2:
+            raise PanelError(f"Predictor {column!r} is the same for all units: drop it.")
+    if table.shape[1] == 0:
+        raise PanelError("predictors has no column: give at least one, or leave predictors out.")
+    return table
 
 
 def _closest(distance: np.ndarray, importance: np.ndarray) -> np.ndarray:
