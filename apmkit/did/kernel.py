@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from apmkit.database.source import READ_THE_ROWS
+from apmkit.database.sums import Sums, alike
 from apmkit.did.sample import Sample
 from apmkit.errors import ApmkitError, EstimationError
 from apmkit.estimate import Estimate
@@ -34,6 +36,7 @@ class Groups:
     Attributes
     ----------
     of_unit : ndarray of int, shape (n_units,)
+        Group of each unit, or of each row of `panel.cohorts`.
     cohorts : ndarray, shape (n_groups,)
         First treated period; infinity if never treated.
     n : ndarray, shape (n_groups,)
@@ -50,6 +53,9 @@ class Groups:
 
     @classmethod
     def of(cls, panel: Panel) -> Groups:
+        if panel.sums is not None:
+            profile = panel.observed.astype(float)
+            return cls(panel, np.arange(len(profile)), panel.cohorts, panel.sums.total[:, -1], profile)
         weights = panel.weights
         if weights is not None and weights.ndim == 2:
             n_units = len(panel.units)
@@ -58,9 +64,7 @@ class Groups:
             cohorts, of_unit = np.unique(panel.cohorts, return_inverse=True)
             profile = np.ones((len(cohorts), len(panel.periods)))
         else:
-            _, cohort_code = np.unique(panel.cohorts, return_inverse=True)
-            key = np.column_stack([cohort_code, np.packbits(panel.observed, axis=1)])
-            _, first, of_unit = np.unique(key, axis=0, return_index=True, return_inverse=True)
+            first, of_unit = alike(panel.cohorts, panel.observed)
             cohorts, profile = panel.cohorts[first], panel.observed[first].astype(float)
         n = np.bincount(of_unit.ravel(), weights=weights, minlength=len(cohorts)).astype(float)
         return cls(panel, of_unit.ravel(), cohorts, n, profile)
@@ -86,7 +90,9 @@ class Moments:
     rows : ndarray, shape (pairs, n_periods + 1)
         For each pair of group and cluster the weighted sum of outcomes by period, zero where not observed, and the
         sum of weights. Sorted by group.
-    cluster : ndarray of int, shape (pairs,)
+        In a panel of a file or relation with units as clusters, fewer rows with the same cross-products.
+    cluster : ndarray of int, shape (pairs,), or None
+        None where rows stand for no cluster of their own.
     starts : ndarray of int, shape (n_groups + 1,)
         Where the rows of each group begin.
     squares : ndarray, shape (n_groups, n_periods + 1)
@@ -107,6 +113,8 @@ class Moments:
         estimate. Taking it out first keeps the products small and the covariance exact.
         """
         panel = groups.panel
+        if panel.sums is not None:
+            return cls._of_sums(groups, panel.sums, centre_units)
         order = np.argsort(groups.of_unit, kind="stable")
         group = groups.of_unit[order]
         y = panel.outcomes.take(order, axis=0)
@@ -129,12 +137,30 @@ class Moments:
         weighted = rows if weight is None else rows * weight
         squares = np.add.reduceat(weighted, np.searchsorted(group, every_group[:-1]), axis=0)
         if panel.cluster != panel.unit:
-            pair = group * len(panel.clusters) + cluster
+            pair = group * panel.n_clusters + cluster
             present, at = np.unique(pair, return_inverse=True)
             sums = np.zeros((len(present), rows.shape[1]))
             np.add.at(sums, at, rows)
-            rows, cluster, group = sums, present % len(panel.clusters), present // len(panel.clusters)
+            rows, cluster, group = sums, present % panel.n_clusters, present // panel.n_clusters
         return cls(groups, rows, cluster, np.searchsorted(group, every_group), squares)
+
+    @classmethod
+    def _of_sums(cls, groups: Groups, sums: Sums, centre_units: bool) -> Moments:
+        observed = sums.observed
+        level = sums.total[:, :-1].sum(axis=0) / groups.mass.sum(axis=0)
+
+        def centred(values, seen):
+            y = np.where(seen, values[:, :-1] - values[:, -1:] * level, 0.0)
+            if centre_units:
+                y = np.where(seen, y - y.sum(axis=1, keepdims=True) / seen.sum(axis=1, keepdims=True), 0.0)
+            return np.column_stack([y, values[:, -1]])
+
+        starts = np.searchsorted(sums.group, np.arange(len(observed) + 1))
+        rows, squares = centred(sums.rows, observed[sums.group]), centred(sums.squares, observed)
+        moments = cls(groups, rows, sums.cluster, starts, squares)
+        # Rows that only share their cross-products with those of units do not add up to the totals.
+        vars(moments)["total"] = centred(sums.total, observed)[:, :-1]
+        return moments
 
     @cached_property
     def total(self) -> np.ndarray:
@@ -155,16 +181,17 @@ class Moments:
         cohorts, cohort = np.unique(groups.cohorts[group], return_inverse=True)
         counts = np.zeros((len(cohorts), groups.profile.shape[1]), dtype=int)
         if panel.cluster == panel.unit:
-            np.add.at(counts, cohort, np.diff(self.starts)[group, None] * (groups.profile[group] > 0))
+            units = np.bincount(groups.of_unit, weights=panel.counts).astype(int)
+            np.add.at(counts, cohort, units[group, None] * (groups.profile[group] > 0))
             return cohorts, counts
         # A cluster can be in several groups of a cohort.
         group = np.repeat(np.arange(len(groups.n)), np.diff(self.starts))
         treated = np.isfinite(groups.cohorts[group])
         cohort = np.searchsorted(cohorts, groups.cohorts[group[treated]])
-        pair, at = np.unique(cohort * len(panel.clusters) + self.cluster[treated], return_inverse=True)
+        pair, at = np.unique(cohort * panel.n_clusters + self.cluster[treated], return_inverse=True)
         seen = np.zeros((len(pair), counts.shape[1]), dtype=bool)
         np.logical_or.at(seen, at, groups.profile[group[treated]] > 0)
-        np.add.at(counts, pair // len(panel.clusters), seen)
+        np.add.at(counts, pair // panel.n_clusters, seen)
         return cohorts, counts
 
 
@@ -226,18 +253,23 @@ class Combination:
 
     def influence(self) -> np.ndarray:
         """Scores of the clusters, shape (n_clusters, terms), scaled so that their cross-product is the covariance."""
+        if self.moments.cluster is None and self.adjusted is None:
+            raise EstimationError(f"A panel of a file or relation keeps no scores of single units: {READ_THE_ROWS}.")
         return math.sqrt(self.factor) * self._scores().T
 
     def _scores(self) -> np.ndarray:
         if self.adjusted is not None:
             return self.adjusted
         moments = self.moments
-        scores = np.zeros((len(self.size), len(moments.groups.panel.clusters)))
+        cluster, n_clusters = moments.cluster, moments.groups.panel.n_clusters
+        if cluster is None:
+            cluster, n_clusters = np.arange(len(moments.rows)), len(moments.rows)
+        scores = np.zeros((len(self.size), n_clusters))
         if len(moments.rows) == len(moments.groups.n):
-            np.add.at(scores.T, moments.cluster, np.einsum("jkt,kt->kj", self._coefficients, moments.rows))
+            np.add.at(scores.T, cluster, np.einsum("jkt,kt->kj", self._coefficients, moments.rows))
             return scores
         for group, (a, b) in enumerate(zip(moments.starts[:-1], moments.starts[1:], strict=True)):
-            scores[:, moments.cluster[a:b]] += self._coefficients[:, group, :] @ moments.rows[a:b].T
+            scores[:, cluster[a:b]] += self._coefficients[:, group, :] @ moments.rows[a:b].T
         return scores
 
     def averaged(self, matrix: np.ndarray, size: np.ndarray, shift: np.ndarray | None = None) -> Combination:
@@ -283,13 +315,13 @@ def finish(
         combination.estimates,
         combination.covariance(),
         level=level,
-        degrees_of_freedom=len(panel.clusters) - 1 if small_sample == "fixest" else math.inf,
+        degrees_of_freedom=panel.n_clusters - 1 if small_sample == "fixest" else math.inf,
         estimand="ATT",
         estimator=estimator,
         outcome=panel.outcome,
         n_obs=panel.n_obs,
-        n_units=len(panel.units),
-        n_clusters=len(panel.clusters),
+        n_units=panel.n_units,
+        n_clusters=panel.n_clusters,
         diagnostics={
             "left_out": sample.left_out,
             "small_sample": small_sample,
@@ -327,7 +359,7 @@ def cell_weights(estimate: Estimate, term: str | None) -> pd.DataFrame:
         raise ApmkitError(f"Name one of the {len(names)} terms, for instance term={names[0]!r}.")
     if term is not None and term not in names:
         raise ApmkitError(f"There is no term {term!r}: the terms are {', '.join(names)}.")
-    groups = combination.moments.groups
+    groups = combination.groups
     w = combination.weights[names.index(term) if term else 0] * groups.n[:, None]
     labels = ["never" if np.isinf(g) else int(g) for g in groups.cohorts]
     frame = pd.DataFrame(
