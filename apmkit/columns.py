@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
-from apmkit.errors import PanelError
+from apmkit.errors import PanelError, warn
 
 
 def count(number: int, noun: str) -> str:
@@ -110,3 +112,61 @@ def constant(row_values, unit_codes, n, data, unit, column) -> np.ndarray:
             f"{show(data[unit].iloc[row])}: give each unit one value in all its rows."
         )
     return per_unit
+
+
+class Starts(NamedTuple):
+    """Where treatment starts for each of n units, from a column of 0 and 1."""
+
+    starts: np.ndarray
+    """Whether it starts, shape (n,)."""
+    start: np.ndarray
+    """Position of the first treated period, shape (n,)."""
+    first: np.ndarray
+    """Position of the first observed period, shape (n,)."""
+    off: np.ndarray
+    """Where it switches off, shape (n, n_periods)."""
+    late: np.ndarray
+    """Units that enter under treatment."""
+    unseen: np.ndarray
+    """Units not observed just before they are first seen treated."""
+
+
+def starts_of_treatment(treated: np.ndarray) -> Starts:
+    """Starts of treatment from 0 and 1 by unit and period, missing where not observed."""
+    so_far = np.fmax.accumulate(np.nan_to_num(treated), axis=1)
+    first, start, unit = (~np.isnan(treated)).argmax(axis=1), so_far.argmax(axis=1), np.arange(len(treated))
+    starts = so_far[:, -1] == 1
+    return Starts(
+        starts,
+        start,
+        first,
+        (treated == 0) & (so_far == 1),
+        np.flatnonzero((first > 0) & (treated[unit, first] == 1)),
+        np.flatnonzero(starts & (start > first) & np.isnan(treated[unit, start - 1])),
+    )
+
+
+def warn_of_starts(late: int, unseen: int, first_late: str, first_unseen: str) -> None:
+    """Warn of units whose treatment may have started earlier: how many of each kind, and the first with its period."""
+    if late:
+        warn(
+            f"Already treated when they enter: {count(late, 'unit')}, first {first_late}; their first period is taken "
+            "for the start of treatment: give cohort if it was earlier."
+        )
+    if unseen:
+        warn(
+            f"Not observed just before they are first seen treated: {count(unseen, 'unit')}, first {first_unseen}; "
+            "treatment may have started earlier: give cohort if it did."
+        )
+
+
+def check_cohorts(cohorts: np.ndarray, column: str, periods: np.ndarray) -> np.ndarray:
+    """First treated periods, whole numbers; infinity after the last period."""
+    check_whole(cohorts, np.isneginf(cohorts), column)
+    if np.any(cohorts == 0) and periods[0] > 0:
+        raise PanelError(
+            f"Column {column!r} holds 0, before the first period {periods[0]}: mark never-treated units by a "
+            f"missing value, for instance data[{column!r}].replace(0, float('nan')), and units treated before the "
+            "panel begins by a negative number."
+        )
+    return np.where(cohorts > periods[-1], np.inf, cohorts)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from apmkit.columns import check_whole, codes, constant, count, finite, first_row, period_numbers, show, some
+from apmkit.columns import count, show, some
+from apmkit.database.reading import summed
+from apmkit.database.source import READ_THE_ROWS, Database, is_database
 from apmkit.errors import PanelError, warn
+from apmkit.frame import arranged
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class Panel:
@@ -18,8 +27,10 @@ class Panel:
 
     Parameters
     ----------
-    data : DataFrame
-        One row per unit and period, in any order.
+    data : DataFrame, path or DuckDB relation
+        One row per unit and period, in any order. A path names a parquet file, or several by ``*``. The rows of a path
+        or relation stay there: one pass over them keeps sums over groups of units. Rows that are not sorted by unit
+        are sorted first, on disk where memory is short.
     unit, time, outcome : str
         Columns. `time` holds whole numbers, for instance years; `outcome` holds finite numbers.
     cohort : str, optional
@@ -49,6 +60,10 @@ class Panel:
         One value per unit where it is constant over time; missing where the unit was not observed.
     cluster_codes : ndarray of int, shape (n_units,)
     clusters : Index, shape (n_clusters,)
+    sums : Sums or None
+        Of a path or relation: sums over groups of units that share cohort and observed periods. Then `cohorts`,
+        `observed`, `treated` and `counts` have one row for each group, and what belongs to single units (`units`,
+        `outcomes`, `weights`, `cluster_codes`, `to_frame`) is not there.
 
     Raises
     ------
@@ -70,7 +85,7 @@ class Panel:
 
     def __init__(
         self,
-        data: pd.DataFrame,
+        data: pd.DataFrame | str | Path | duckdb.DuckDBPyRelation,
         *,
         unit: str,
         time: str,
@@ -82,153 +97,65 @@ class Panel:
         covariates: Sequence[str] = (),
         balanced: bool = False,
     ):
-        if not isinstance(data, pd.DataFrame):
-            raise PanelError(f"data must be a pandas DataFrame, not {type(data).__name__}: read the file first.")
+        in_memory = isinstance(data, pd.DataFrame)
+        if not in_memory and not is_database(data):
+            raise PanelError(
+                "data must be a pandas DataFrame, the path of a parquet file or a DuckDB relation, not "
+                f"{type(data).__name__}: read the file first."
+            )
         if cohort is not None and treatment is not None:
             raise PanelError("Give cohort or treatment, not both: each says when a unit was treated.")
         if cohort is None and treatment is None:
             raise PanelError("Give cohort (first treated period, missing if never) or treatment (a column of 0 and 1).")
         named = {"unit": unit, "time": time, "outcome": outcome, "cohort": cohort, "treatment": treatment,
                  "cluster": cluster, "weights": weights}  # fmt: skip
+        columns = {role: name for role, name in named.items() if name is not None and (role, name) != ("cluster", unit)}
         covariates = [covariates] if isinstance(covariates, str) else list(covariates)
+        source = None if in_memory else Database.opened(data, columns)
+        data = data if in_memory else source.relation
         named |= {f"covariates[{i}]": column for i, column in enumerate(covariates)}
         for role, column in named.items():
             if column is not None and column not in data.columns:
                 raise PanelError(
                     f"{role}={column!r} is not a column of the data; the columns are {some(list(data.columns))}."
                 )
-            if column is not None and isinstance(data[column], pd.DataFrame):
+            if in_memory and column is not None and isinstance(data[column], pd.DataFrame):
                 raise PanelError(f"{role}={column!r} names {data[column].shape[1]} columns of the data: keep one.")
-        if len(data) == 0:
-            raise PanelError("The data have no rows: check the filter that made them.")
         self.unit, self.time, self.outcome, self.cluster = unit, time, outcome, cluster or unit
-
-        for column in (unit, time, cluster):
-            if column is not None and data[column].isna().any():
-                raise PanelError(f"Column {column!r} {first_row(data, data[column].isna())}: fill or drop such rows.")
-        unit_codes, self.units = codes(data[unit])
-        times = period_numbers(data, time)
-        if times.dtype == float:
-            check_whole(times, np.isinf(times), time)
-        time_codes, periods = codes(times)
-        self.periods = np.asarray(periods, dtype=np.int64)
+        self.sums, self.source = None, source
+        vars(self).update(arranged(data, columns, covariates) if in_memory else summed(source, covariates))
         if len(self.periods) < 2:
             raise PanelError(f"Column {time!r} holds one period, {self.periods[0]}: a panel needs at least two.")
-        n, t = len(self.units), len(self.periods)
-
-        y = finite(data, outcome)
-        cell = unit_codes * t + time_codes
-        filled = np.full(n * t, np.nan)
-        filled[cell] = y
-        if len(y) - np.count_nonzero(~np.isnan(filled)):
-            twice = pd.Series(cell).duplicated().to_numpy()
-            row = int(np.flatnonzero(twice)[0])
+        if self.n_clusters < 2:
             raise PanelError(
-                f"Columns {unit!r} and {time!r} repeat in {count(int(twice.sum()), 'row')}, first {unit} "
-                f"{show(data[unit].iloc[row])} in {data[time].iloc[row]:.0f}: keep one row for each, or add them up."
-            )
-        self.outcomes = filled.reshape(n, t)
-
-        if treatment is not None:
-            self.cohorts = self._cohorts_from_treatment(data, treatment, cell)
-        else:
-            self.cohorts = self._cohorts_from_column(data, cohort, unit_codes)
-        if cluster is None or cluster == unit:
-            self.cluster_codes, self.clusters = np.arange(n), self.units
-        else:
-            row_codes, self.clusters = codes(data[cluster])
-            self.cluster_codes = constant(row_codes, unit_codes, n, data, unit, cluster)
-        if len(self.clusters) < 2:
-            raise PanelError(
-                f"Column {self.cluster!r} holds one cluster, {show(self.clusters[0])}: "
+                f"Column {self.cluster!r} holds one cluster, {show(self._a_cluster())}: "
                 "standard errors need several; choose a finer cluster."
             )
-        self.weights = None if weights is None else self._weights(data, weights, unit_codes, cell)
-        self.covariates = {name: self._unit_values(finite(data, name), unit_codes, cell) for name in covariates}
 
-        missing = n * t - len(y)
-        if missing:
-            gaps = self.n_interior_gaps
+        cells = self.n_units * len(self.periods)
+        if missing := cells - self.n_obs:
             text = (
-                f"{missing:,} of {n * t:,} unit-periods are not observed "
-                f"({gaps:,} of them inside a unit's own span, the rest before it enters or after it leaves)"
+                f"{missing:,} of {cells:,} unit-periods are not observed ({self.n_interior_gaps:,} of them inside a "
+                "unit's own span, the rest before it enters or after it leaves)"
             )
             if balanced:
-                unit_at, period_at = (int(i[0]) for i in np.nonzero(~self.observed))
+                rows = np.flatnonzero(~self.observed.all(axis=1))
+                row = rows[0] if self.sums is None else rows[np.argmin(self.sums.first[rows, 0])]
+                name = self.first_units(np.arange(len(self.cohorts)) == row, 1)[0]
                 raise PanelError(
-                    f"{text}, first {unit} {show(self.units[unit_at])} in {self.periods[period_at]}: "
+                    f"{text}, first {unit} {show(name)} in {self.periods[self.observed[row].argmin()]}: "
                     "complete the data or leave out balanced=True."
                 )
             warn(f"Ragged panel: {text}. Estimators use what is observed.")
         if not np.isfinite(self.cohorts).any():
             warn(f"No unit is treated by the last period, {self.periods[-1]}: only donors or controls here.")
 
-    def _cohorts_from_column(self, data, column, unit_codes):
-        values = np.fmin(period_numbers(data, column, missing=True), np.inf)  # missing is never
-        cohorts = constant(values, unit_codes, len(self.units), data, self.unit, column)
-        check_whole(cohorts, np.isneginf(cohorts), column)
-        if np.any(cohorts == 0) and self.periods[0] > 0:
+    def __getattr__(self, name: str):
+        if name in ("units", "outcomes", "weights", "cluster_codes", "clusters") and vars(self).get("sums") is not None:
             raise PanelError(
-                f"Column {column!r} holds 0, before the first period {self.periods[0]}: mark never-treated units by a "
-                f"missing value, for instance data[{column!r}].replace(0, float('nan')), and units treated before the "
-                "panel begins by a negative number."
+                f"A panel of a file or relation keeps sums over groups of units, not its {name}: {READ_THE_ROWS}."
             )
-        return np.where(cohorts > self.periods[-1], np.inf, cohorts)
-
-    def _cohorts_from_treatment(self, data, column, cell):
-        values = finite(data, column)
-        if not np.isin(values, (0.0, 1.0)).all():
-            other = values[~np.isin(values, (0.0, 1.0))][0]
-            raise PanelError(f"Column {column!r} holds {other:g}: treatment is 0 or 1.")
-        treated = np.full(self.outcomes.size, np.nan)
-        treated[cell] = values
-        treated = treated.reshape(self.outcomes.shape)
-        so_far = np.fmax.accumulate(np.nan_to_num(treated), axis=1)
-        off = (treated == 0) & (so_far == 1)
-        if off.any():
-            unit_at, period_at = (int(i[0]) for i in np.nonzero(off))
-            raise PanelError(
-                f"Treatment {column!r} switches off for {count(int(off.any(axis=1).sum()), 'unit')}, "
-                f"first {self.unit} {show(self.units[unit_at])} in {self.periods[period_at]}: these designs need "
-                "treatment that stays on; end such units there, or give cohort to study the first switch."
-            )
-        first = (~np.isnan(treated)).argmax(axis=1)
-        late = np.flatnonzero((first > 0) & (treated[np.arange(len(treated)), first] == 1))
-        if len(late):
-            warn(
-                f"Already treated when they enter: {count(len(late), 'unit')}, first {self.unit} "
-                f"{show(self.units[late[0]])} in {self.periods[first[late[0]]]}; their first period is taken for the "
-                "start of treatment: give cohort if it was earlier."
-            )
-        starts, starting = so_far[:, -1] == 1, so_far.argmax(axis=1)
-        unseen = np.flatnonzero(starts & (starting > first) & np.isnan(treated[np.arange(len(treated)), starting - 1]))
-        if len(unseen):
-            warn(
-                f"Not observed just before they are first seen treated: {count(len(unseen), 'unit')}, first "
-                f"{self.unit} {show(self.units[unseen[0]])} in {self.periods[starting[unseen[0]]]}; treatment "
-                "may have started earlier: give cohort if it did."
-            )
-        return np.where(starts, self.periods[starting].astype(float), np.inf)
-
-    def _weights(self, data, column, unit_codes, cell):
-        values = finite(data, column)
-        if (values <= 0).any():
-            bad = values <= 0
-            raise PanelError(
-                f"Column {column!r} has {count(int(bad.sum()), 'weight')} not above zero, first {values[bad][0]:g} "
-                f"for {self.unit} {show(data[self.unit].to_numpy()[bad][0])}: drop those rows or mend the weights."
-            )
-        return self._unit_values(values, unit_codes, cell, absent=0.0)
-
-    def _unit_values(self, values, unit_codes, cell, absent=np.nan):
-        """One value per unit where it is constant over time, otherwise one per unit and period."""
-        per_unit = np.empty(len(self.units))
-        per_unit[unit_codes] = values
-        if np.array_equal(per_unit[unit_codes], values):
-            return per_unit
-        per_cell = np.full(self.outcomes.size, absent)
-        per_cell[cell] = values
-        return per_cell.reshape(self.outcomes.shape)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @cached_property
     def observed(self) -> np.ndarray:
@@ -243,14 +170,46 @@ class Panel:
     @property
     def n_obs(self) -> int:
         """Number of observed unit-periods."""
-        return int(self.observed.sum())
+        return int(self.observed.sum(axis=1) @ self.counts)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return int(self.counts.sum())
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return self.n_units if self.cluster == self.unit else len(self.clusters)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Units behind each row of `cohorts` and `observed`: one, but in a panel of a file or relation."""
+        return np.ones(len(self.cohorts), dtype=np.int64) if self.sums is None else self.sums.units
+
+    @property
+    def cluster_sizes(self) -> np.ndarray:
+        """Units in each cluster, shape (n_clusters,), for clusters larger than units."""
+        if self.sums is None:
+            return np.bincount(self.cluster_codes)
+        return np.bincount(self.sums.cluster, weights=self.sums.members).astype(int)
+
+    def _a_cluster(self):
+        return self.first_units(self.counts > 0, 1)[0] if self.cluster == self.unit else self.clusters[0]
+
+    def first_units(self, rows: np.ndarray, most: int = 10) -> list:
+        """Names of the first units of the rows of `cohorts` where the mask `rows` is true."""
+        if self.sums is None:
+            return self.units[rows][:most].tolist()
+        places = self.sums.first[rows]
+        return self.source.unit_names(np.sort(places[places >= 0])[:most])
 
     @property
     def n_interior_gaps(self) -> int:
         """Unit-periods that are missing between a unit's first and last observation."""
         seen = self.observed
         span = np.logical_or.accumulate(seen, axis=1) & np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
-        return int((span & ~seen).sum())
+        return int((span & ~seen).sum(axis=1) @ self.counts)
 
     @cached_property
     def treated(self) -> np.ndarray:
@@ -260,14 +219,22 @@ class Panel:
     @property
     def cohort_sizes(self) -> pd.Series:
         """Units by first treated period; never-treated units under ``"never"``."""
-        labels, counts = np.unique(self.cohorts, return_counts=True)
+        labels, of_row = np.unique(self.cohorts, return_inverse=True)
+        counts = np.bincount(of_row, weights=self.counts).astype(int)
         index = ["never" if np.isinf(g) else int(g) for g in labels]
         return pd.Series(counts, index=pd.Index(index, name="cohort", dtype=object), name="units")
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of units, periods, outcomes, cohorts, clusters and weights, independent of the order of the rows."""
+        """SHA-256 of units, periods, outcomes, cohorts, clusters and weights, independent of the order of the rows.
+
+        Of a file or relation, of its rows: it takes another pass over them.
+        """
         digest = hashlib.sha256()
+        if self.sums is not None:
+            for part in (self.source.checksum, self.periods, self.cohorts, self.observed, self.counts):
+                digest.update(part)
+            return digest.hexdigest()
         digest.update(pd.util.hash_pandas_object(pd.Series(self.units), index=False).to_numpy().tobytes())
         arrays = [self.periods, self.outcomes, self.cohorts, self.cluster_codes, *self.covariates.values()]
         for array in arrays + ([] if self.weights is None else [self.weights]):
@@ -280,6 +247,7 @@ class Panel:
         Parameters
         ----------
         units : ndarray of bool, shape (n_units,)
+            One for each row of `cohorts`.
         periods : ndarray of bool, shape (n_periods,), optional
             Units not observed in these periods are left out too, and periods in which no unit is left. Units first
             treated after the last period count as never treated.
@@ -289,7 +257,9 @@ class Panel:
         PanelError
             Fewer than two periods or two clusters are left.
         """
-        periods = np.ones(len(self.periods), dtype=bool) if periods is None else periods
+        return self._part(units, np.ones(len(self.periods), dtype=bool) if periods is None else periods)
+
+    def _part(self, units, periods, cohorts=None) -> Panel:
         units = units & self.observed[:, periods].any(axis=1)
         periods = periods & self.observed[units].any(axis=0)
         if periods.sum() < 2:
@@ -297,22 +267,30 @@ class Panel:
                 f"Column {self.time!r} keeps {count(int(periods.sum()), 'period')} in the estimation sample: "
                 "an effect needs one before and one after; use a longer panel."
             )
+        cohorts = (self.cohorts if cohorts is None else cohorts)[units]
+        cohorts = np.where(cohorts > self.periods[periods][-1], np.inf, cohorts)
         part = object.__new__(Panel)
         part.unit, part.time, part.outcome, part.cluster = self.unit, self.time, self.outcome, self.cluster
-        part.units, part.periods = self.units[units], self.periods[periods]
-        part.outcomes, part.cohorts = self.outcomes[units][:, periods], self.cohorts[units]
-        part.cohorts = np.where(part.cohorts > part.periods[-1], np.inf, part.cohorts)
+        part.periods, part.sums, part.source = self.periods[periods], self.sums, self.source
+        if self.sums is not None:
+            part.covariates, part.sums = {}, self.sums.restricted(units, periods, cohorts)
+            part.cohorts, part.observed = part.sums.cohorts, part.sums.observed
+            if self.cluster != self.unit:
+                present, codes = np.unique(part.sums.cluster, return_inverse=True)
+                part.sums, part.clusters = replace(part.sums, cluster=codes), self.clusters[present]
+        else:
 
-        def kept(values):
-            return values[units] if values.ndim == 1 else values[units][:, periods]
+            def kept(values):
+                return values[units] if values.ndim == 1 else values[units][:, periods]
 
-        part.weights = None if self.weights is None else kept(self.weights)
-        part.covariates = {name: kept(values) for name, values in self.covariates.items()}
-        present, part.cluster_codes = np.unique(self.cluster_codes[units], return_inverse=True)
-        part.clusters = self.clusters[present]
-        if len(part.clusters) < 2:
+            part.units, part.outcomes, part.cohorts = self.units[units], kept(self.outcomes), cohorts
+            part.weights = None if self.weights is None else kept(self.weights)
+            part.covariates = {name: kept(values) for name, values in self.covariates.items()}
+            present, part.cluster_codes = np.unique(self.cluster_codes[units], return_inverse=True)
+            part.clusters = self.clusters[present]
+        if part.n_clusters < 2:
             raise PanelError(
-                f"One cluster of column {self.cluster!r}, {show(part.clusters[0])}, is left in the estimation sample: "
+                f"One cluster of column {self.cluster!r}, {show(part._a_cluster())}, is left in the estimation sample: "
                 "standard errors need several; choose a finer cluster or a wider sample."
             )
         return part
@@ -330,10 +308,8 @@ class Panel:
         if len(untouched) < 2 or not untouched[0] < period <= untouched[-1]:
             listed = ", ".join(map(str, untouched[1:])) or "none"
             raise PanelError(f"period={period} cannot be a placebo start; those that can: {listed}.")
-        kept = self.observed[:, before].any(axis=1)
-        part = self.restrict(kept, before)
-        part.cohorts = np.where(np.isfinite(self.cohorts[kept]), float(period), np.inf)
-        return part
+        cohorts = np.where(np.isfinite(self.cohorts), float(period), np.inf)
+        return self._part(np.ones(len(cohorts), dtype=bool), before, cohorts)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per observed unit-period: unit, time, outcome, `cohort` (missing if never), cluster and weights.
@@ -360,9 +336,10 @@ class Panel:
         sizes = self.cohort_sizes
         treated = int(sizes.drop("never", errors="ignore").sum())
         cohorts = len(sizes.drop("never", errors="ignore"))
-        shape = "balanced" if self.is_balanced else f"{self.outcomes.size - self.n_obs:,} unit-periods not observed"
+        missing = self.n_units * len(self.periods) - self.n_obs
+        shape = "balanced" if self.is_balanced else f"{missing:,} unit-periods not observed"
         return (
-            f"Panel of {self.outcome}: {len(self.units):,} units x {len(self.periods)} periods "
+            f"Panel of {self.outcome}: {self.n_units:,} units x {len(self.periods)} periods "
             f"({self.periods[0]} to {self.periods[-1]}), {self.n_obs:,} rows, "
             f"{treated:,} treated unit{'s' * (treated != 1)} in {cohorts} cohort{'s' * (cohorts != 1)}, {shape}"
         )

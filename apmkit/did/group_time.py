@@ -168,7 +168,7 @@ def callaway_santanna(
         sample.note(reason, frame["term"].iloc[terms].tolist())
     names, frame = frame["term"], frame[identified].reset_index(drop=True)
     sample.warn_of_lone_clusters(compared.moments, frame)
-    n_obs, n_clusters = sample.panel.n_obs, len(sample.panel.clusters)
+    n_obs, n_clusters = sample.panel.n_obs, sample.panel.n_clusters
     factor = fixest_factor(n_clusters, n_obs, len(frame), len(periods)) if small_sample == "fixest" else 1.0
     design = {"control": control, "base_period": base_period, "unbalanced": unbalanced}
     if anticipation:

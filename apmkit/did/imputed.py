@@ -246,7 +246,7 @@ class _FirstStage:
         bare = ~(stage.effects.profile.sum(axis=0) > 0)
         if bare.any():
             sample.note("periods in which no unit is untreated", [str(p) for p in sample.panel.periods[bare]])
-            sample.panel = sample.panel.restrict(np.ones(len(sample.panel.units), dtype=bool), periods=~bare)
+            sample.panel = sample.panel.restrict(np.ones(len(sample.panel.cohorts), dtype=bool), periods=~bare)
             stage = cls(sample)
         stage.usable = stage.groups.profile > 0
         if not (stage.usable & stage.groups.treated).any():
@@ -294,7 +294,7 @@ class _FirstStage:
         panel = groups.panel
         factor = 1.0
         if small_sample == "fixest":
-            factor = fixest_factor(len(panel.clusters), panel.n_obs, len(terms), len(panel.periods))
+            factor = fixest_factor(panel.n_clusters, panel.n_obs, len(terms), len(panel.periods))
         return finish(
             Combination(moments, weights, centring, factor, size),
             terms, sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call,

@@ -333,7 +333,7 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
     n_obs, n_periods = groups.panel.n_obs, regressors.shape[2]
     factor = 1.0
     if small_sample == "fixest":
-        factor = fixest_factor(len(groups.panel.clusters), n_obs, len(regressors), n_periods)
+        factor = fixest_factor(groups.panel.n_clusters, n_obs, len(regressors), n_periods)
     size = np.einsum("jkt,kt->j", regressors, groups.mass)
     told = identified[independent]
     return finish(

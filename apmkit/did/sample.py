@@ -59,9 +59,10 @@ class Sample:
         return sample
 
     def drop(self, units: np.ndarray, reason: str) -> None:
-        """Leave out the units where the mask is true, and remember how many and which."""
+        """Leave out the units where the mask over rows of the panel is true, and remember how many and which."""
         if units.any():
-            self.note(reason, [str(label) for label in self.panel.units[units]])
+            first = [str(label) for label in self.panel.first_units(units)]
+            self.note(reason, first, int(self.panel.counts[units].sum()))
             self.panel = self.panel.restrict(~units)
 
     def drop_never_untreated(self) -> None:
@@ -84,24 +85,29 @@ class Sample:
             )
         self.drop(once, "units observed once, which show no change")
 
-    def note(self, reason: str, names: list[str]) -> None:
-        """Record and warn of what is left out."""
+    def note(self, reason: str, names: list[str], count: int | None = None) -> None:
+        """Record and warn of what is left out; `count` where `names` are not all."""
         if not names:
             return
-        first = names[:10]
-        self.left_out[reason] = {"count": len(names), "first": first}
-        more = f" and {len(names) - len(first):,} more" if len(names) > len(first) else ""
-        warn(f"Left out {reason}: {len(names):,} ({', '.join(first)}{more}).")
+        first, count = names[:10], count or len(names)
+        self.left_out[reason] = {"count": count, "first": first}
+        more = f" and {count - len(first):,} more" if count > len(first) else ""
+        warn(f"Left out {reason}: {count:,} ({', '.join(first)}{more}).")
 
     def warn_of_lone_clusters(self, moments: Moments, terms: pd.DataFrame) -> None:
         """Warn of effects that rest on one treated cluster, and of clusters that hold one unit."""
         panel = self.panel
         cohorts, counts = moments.clusters_of_cells()
         lone = counts.max(axis=1) == 1
-        never = np.unique(panel.cluster_codes[np.isinf(panel.cohorts)])
+        if panel.cluster == panel.unit:
+            untreated = np.isinf(panel.cohorts)
+            never = panel.first_units(untreated, 1) if panel.counts[untreated].sum() == 1 else []
+        else:
+            group = np.repeat(np.arange(len(moments.groups.n)), np.diff(moments.starts))
+            never = panel.clusters[np.unique(moments.cluster[np.isinf(moments.groups.cohorts[group])])]
         if len(never) == 1:
             warn(
-                f"A single {panel.cluster}, {panel.clusters[never[0]]}, is never treated: the standard error of a "
+                f"A single {panel.cluster}, {never[0]}, is never treated: the standard error of a "
                 "comparison with it cannot be trusted; add some, or compare with units not yet treated."
             )
         if lone.any():
@@ -119,9 +125,9 @@ class Sample:
                     "such an effect cannot be trusted; read averages."
                 )
         if panel.cluster != panel.unit:
-            single = int((np.bincount(panel.cluster_codes) == 1).sum())
+            single = int((panel.cluster_sizes == 1).sum())
             if single:
                 warn(
-                    f"{single} of {len(panel.clusters)} clusters of {panel.cluster!r} hold one unit: "
+                    f"{single} of {panel.n_clusters} clusters of {panel.cluster!r} hold one unit: "
                     "the variance within such a cluster is not seen; prefer coarser clusters."
                 )

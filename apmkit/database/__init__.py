@@ -1,0 +1,1 @@
+"""Panels whose rows stay in a parquet file or a DuckDB relation."""

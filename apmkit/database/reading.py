@@ -1,0 +1,195 @@
+"""One pass over the rows of a database: units are put together, checked and added to the sums of their group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from apmkit.columns import check_cohorts, count, show, starts_of_treatment, warn_of_starts
+from apmkit.database.arrow import batches
+from apmkit.database.source import READ_THE_ROWS, Database, dense
+from apmkit.database.sums import Sums
+from apmkit.errors import PanelError
+
+_UNITS_AT_ONCE = 50_000
+_MOST_BYTES = 150_000_000
+
+
+class _OutOfOrder(Exception):
+    """Units are not in ascending order."""
+
+
+def summed(source: Database, covariates: list[str]) -> dict[str, Any]:
+    """What a `Panel` keeps of a database."""
+    if covariates:
+        raise PanelError(
+            f"covariates={covariates!r} belong to single units, and a panel of a file or relation keeps sums over groups "
+            f"of them: {READ_THE_ROWS}."
+        )
+    source.check()
+    periods, keys, labels = source.periods(), None, {}
+    if "cluster" in source.columns:
+        keys, labels["clusters"] = source.clusters()
+    sums = _read(source, periods, keys)
+    cohorts = sums.cohorts
+    if "cohort" in source.columns:
+        cohorts = check_cohorts(cohorts, source.columns["cohort"], periods)
+    sums = sums.restricted(np.ones(len(cohorts), dtype=bool), np.ones(len(periods), dtype=bool), cohorts)
+    return {
+        "periods": periods,
+        "sums": sums,
+        "cohorts": sums.cohorts,
+        "observed": sums.observed,
+        "covariates": {},
+        **labels,
+    }
+
+
+def _read(source: Database, periods: np.ndarray, cluster_keys: np.ndarray | None) -> Sums:
+    """Sums over all units. Rows that are not in the order of their units are sorted first."""
+    import duckdb
+
+    for ordered in (False, True):
+        reading = _Reading(source, periods, cluster_keys)
+        try:
+            return reading.finished(batches(source.rows(periods, ordered=ordered)))
+        except _OutOfOrder:
+            continue
+        except duckdb.Error as error:
+            raise PanelError(f"DuckDB cannot read these columns as numbers: {str(error).splitlines()[0]}") from None
+    raise PanelError(f"Column {source.columns['unit']!r} has no order: cast it to text or whole numbers.")
+
+
+class _Reading:
+    """What is kept between batches: rows of a unit cut off by the end of a batch, and sums so far."""
+
+    def __init__(self, source: Database, periods: np.ndarray, cluster_keys: np.ndarray | None):
+        self.source, self.periods, self.dense = source, periods, dense(periods)
+        self.cluster_order = None if cluster_keys is None else np.argsort(cluster_keys)
+        self.cluster_keys = None if cluster_keys is None else cluster_keys[self.cluster_order]
+        self.shift = None
+        self.parts: list[Sums] = []
+        self.units: list[tuple] = []
+        self.n_units = self.n_rows = self.n_waiting = 0
+        self.entered_late, self.unseen = [], []
+
+    def finished(self, stream) -> Sums:
+        rest: dict[str, np.ndarray] = {}
+        for batch in stream:
+            if rest:
+                batch = {name: np.concatenate([rest[name], values]) for name, values in batch.items()}
+            elif self.n_rows == 0:
+                batch["step"][0] = 1
+            last = len(batch["step"]) - 1 - int(np.argmax(batch["step"][::-1] != 0))
+            rest = {name: values[last:] for name, values in batch.items()}
+            if last:
+                self._take({name: values[:last] for name, values in batch.items()})
+        self._take(rest)
+        self._pool(everything=True)
+        self._warn()
+        return self.parts[0]
+
+    def _take(self, rows: dict[str, np.ndarray]) -> None:
+        """Add the rows of whole units."""
+        step = rows["step"]
+        if (step == 2).any():
+            raise _OutOfOrder
+        starts = np.flatnonzero(step)
+        n, n_rows, n_periods = len(starts), len(step), len(self.periods)
+        lengths = np.diff(np.append(starts, n_rows))
+        period = rows["period"] if self.dense else np.searchsorted(self.periods, rows["period"])
+        y = rows["outcome"]
+        if not np.isfinite(y.sum()):
+            self.source.refuse_not_finite("outcome")
+        full = n_rows == n * n_periods and (period.reshape(n, -1) == np.arange(n_periods)).all()
+        cell = None if full else np.repeat(np.arange(n) * n_periods, lengths) + period
+
+        def by_period(values):
+            if full:
+                return values.reshape(n, n_periods)
+            filled = np.full(n * n_periods, np.nan)
+            filled[cell] = values
+            return filled.reshape(n, n_periods)
+
+        def by_unit(role, values):
+            first = values[starts]
+            if not np.array_equal(np.repeat(first, lengths), values):
+                self.source.refuse_changes(role)
+            return first
+
+        outcomes = by_period(y)
+        if not full and n_rows != n * n_periods - np.count_nonzero(np.isnan(outcomes)):
+            self.source.refuse_repeats()
+        if self.shift is None:
+            # A constant for each period that keeps the products small; it cancels in every estimate.
+            seen = ~np.isnan(outcomes)
+            sums, counts = np.where(seen, outcomes, 0.0).sum(axis=0), seen.sum(axis=0)
+            self.shift = np.where(counts > 0, sums / np.maximum(counts, 1), sums.sum() / counts.sum())
+        weights = cluster = None
+        if "weights" in rows:
+            if not (rows["weights"].min() > 0 and np.isfinite(rows["weights"].max())):
+                self._refuse_weights()
+            weights = by_unit("weights", rows["weights"])
+        if self.cluster_keys is not None:
+            keys = by_unit("cluster", rows["cluster"])
+            cluster = self.cluster_order[np.searchsorted(self.cluster_keys, keys)]
+        if "treatment" in rows:
+            cohorts = self._cohorts_from_treatment(by_period(rows["treatment"]), rows["treatment"])
+        else:
+            cohorts = by_unit("cohort", np.fmin(rows["cohort"], np.inf))
+        place = np.arange(self.n_units, self.n_units + n)
+        self.units.append((cohorts, outcomes - self.shift, weights, cluster, place))
+        self.n_units, self.n_rows, self.n_waiting = self.n_units + n, self.n_rows + n_rows, self.n_waiting + n
+        if self.n_waiting >= _UNITS_AT_ONCE:
+            self._pool()
+
+    def _pool(self, everything: bool = False) -> None:
+        """Turn the units that wait into sums, and add these to earlier ones that are no larger."""
+        if self.units:
+            columns = zip(*self.units, strict=True)
+            self.parts.append(Sums.of_units(*(None if c[0] is None else np.concatenate(c) for c in columns)))
+            self.units, self.n_waiting = [], 0
+        while len(self.parts) > 1 and (everything or len(self.parts[-2].rows) <= 2 * len(self.parts[-1].rows)):
+            self.parts[-2:] = [Sums.merged(self.parts[-2:])]
+        size = sum(part.rows.nbytes for part in self.parts)
+        if size > _MOST_BYTES:
+            groups = sum(len(part.units) for part in self.parts)
+            raise PanelError(
+                f"The first {self.n_units:,} units of {self.source.columns['unit']!r} fall into {groups:,} groups by "
+                f"cohort, observed periods and cluster: their sums do not fit in {_MOST_BYTES / 1e6:.0f} MB; choose "
+                f"coarser clusters, or {READ_THE_ROWS}."
+            )
+
+    def _cohorts_from_treatment(self, treated, values):
+        if not np.isin(values, (0.0, 1.0)).all():
+            self.source.refuse_missing("treatment", "drop those rows or fill them")
+            other = values[~np.isin(values, (0.0, 1.0))][0]
+            raise PanelError(f"Column {self.source.columns['treatment']!r} holds {other:g}: treatment is 0 or 1.")
+        found = starts_of_treatment(treated)
+        if found.off.any():
+            self.source.refuse_switches()
+        for kept, units, period in (
+            (self.entered_late, found.late, found.first),
+            (self.unseen, found.unseen, found.start),
+        ):
+            kept.append((len(units), self.n_units + units[:1], period[units[:1]]))
+        return np.where(found.starts, self.periods[found.start].astype(float), np.inf)
+
+    def _refuse_weights(self):
+        source = self.source
+        source.refuse_not_finite("weights")
+        n, value, where = source.first(f"{source.weights} <= 0", "weights")
+        raise PanelError(
+            f"Column {source.columns['weights']!r} has {count(n, 'weight')} not above zero, first {value:g} {where}: "
+            "drop those rows or mend the weights."
+        )
+
+    def _warn(self) -> None:
+        counts, firsts = [], []
+        for kept in (self.entered_late, self.unseen):
+            counts.append(sum(n for n, _, _ in kept))
+            place, period = next(((p, t) for n, p, t in kept if n), (None, None))
+            name = "" if place is None else f"{show(self.source.unit_names(place)[0])} in {self.periods[period[0]]}"
+            firsts.append(f"{self.source.columns['unit']} {name}")
+        warn_of_starts(*counts, *firsts)
