@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmkit.plots.did import bacon, dose_response
+from apmkit.plots.designs import change_of_selected, interrupted_series, love
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
 from apmkit.plots.outcomes import outcomes
 from apmkit.plots.sensitivity import pretrend, sensitivity
@@ -21,12 +22,15 @@ __all__ = [
     "PALETTE",
     "bacon",
     "broken_lines",
+    "change_of_selected",
     "donor_weights",
     "dose_response",
     "event_study",
     "forest",
     "funnel",
+    "interrupted_series",
     "intervals",
+    "love",
     "name_ends",
     "outcomes",
     "placebo_gaps",
@@ -40,12 +44,22 @@ __all__ = [
 ]
 
 
+# The figure of an estimate with such a detail.
+_FIGURES = {
+    "path": synthetic_paths,
+    "series": interrupted_series,
+    "balance": love,
+    "references": change_of_selected,
+}
+
+
 def plot(estimate: Estimate, **options) -> Axes:
     """The figure that fits an estimate: event study, paths of a synthetic control, forest of studies, or intervals."""
     if "studies" in estimate.details and len(estimate.table) == 1:
         return forest(estimate, **options)
-    if "path" in estimate.details:
-        return synthetic_paths(estimate, **options)
+    for detail, figure in _FIGURES.items():
+        if detail in estimate.details:
+            return figure(estimate, **options)
     if "dose" in estimate.table:
         return dose_response(estimate, **options)
     if "relative_time" in estimate.table and "cohort" not in estimate.table:

@@ -1,0 +1,18 @@
+"""Other designs: interrupted time series, instruments, weighting, regression to the mean, discontinuities."""
+
+from apmkit.designs.balance import balance_table
+from apmkit.designs.instrumental_variables import instrumental_variables
+from apmkit.designs.interrupted_time_series import comparative_interrupted_time_series, interrupted_time_series
+from apmkit.designs.regression_to_mean import regression_to_the_mean
+from apmkit.designs.weighting import augmented_ipw, entropy_balancing, inverse_probability_weighting
+
+__all__ = [
+    "augmented_ipw",
+    "balance_table",
+    "comparative_interrupted_time_series",
+    "entropy_balancing",
+    "instrumental_variables",
+    "interrupted_time_series",
+    "inverse_probability_weighting",
+    "regression_to_the_mean",
+]
