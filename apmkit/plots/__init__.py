@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.designs import change_of_selected, interrupted_series, love
+from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
 from apmkit.plots.outcomes import outcomes
 from apmkit.plots.sensitivity import pretrend, sensitivity
