@@ -94,7 +94,7 @@ def cluster_variance(
         n_clusters = min(n_clusters, len(estimate.panel.periods))
         factor = 1.0 if kind == "CR0" else _factor(estimate, n_clusters, fixed_effects, two_way=True)
         covariance = factor * _two_way(estimate)
-        return _with_covariance(estimate, covariance, n_clusters - 1.0, kind, call, factor=factor, by="two_way")
+        return with_covariance(estimate, covariance, n_clusters - 1.0, kind, call, factor=factor, by="two_way")
     if kind in ("CR0", "CR1"):
         factor = 1.0 if kind == "CR0" else _factor(estimate, n_clusters, fixed_effects)
         combination = replace(combination, factor=factor, adjusted=None)
@@ -109,7 +109,7 @@ def cluster_variance(
             scores[alone.any(axis=1)] = np.nan
         combination = replace(combination, factor=factor, adjusted=scores)
     covariance = combination.covariance()
-    return _with_covariance(estimate, covariance, df, kind, call, combination=combination, factor=factor)
+    return with_covariance(estimate, covariance, df, kind, call, combination=combination, factor=factor)
 
 
 def driscoll_kraay(estimate: Estimate, lags: int | None = None) -> Estimate:
@@ -155,7 +155,7 @@ def driscoll_kraay(estimate: Estimate, lags: int | None = None) -> Estimate:
         lagged = scores[:, lag:] @ scores[:, :-lag].T
         covariance += (1 - lag / (lags + 1)) * (lagged + lagged.T)
     call = f"driscoll_kraay({estimate.call}, lags={lags})"
-    return _with_covariance(estimate, covariance, n_periods - 1.0, "Driscoll-Kraay", call, factor=1.0, lags=lags)
+    return with_covariance(estimate, covariance, n_periods - 1.0, "Driscoll-Kraay", call, factor=1.0, lags=lags)
 
 
 def cluster_covariance(
@@ -288,7 +288,8 @@ def _some(names) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _with_covariance(estimate, covariance, df, kind, call, combination=None, **diagnostics) -> Estimate:
+def with_covariance(estimate, covariance, df, kind, call, combination=None, **diagnostics) -> Estimate:
+    """The same estimates with another covariance, its degrees of freedom and what is said of both."""
     numbers = ["estimate", "se", "ci_low", "ci_high", "p_value", "df"]
     fresh = Estimate.from_covariance(
         estimate.table.drop(columns=numbers, errors="ignore"),

@@ -1,0 +1,89 @@
+"""How many clusters there really are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from apmkit.errors import ApmkitError, warn
+from apmkit.estimate import Estimate
+from apmkit.panel import Panel
+
+FEW = 30
+"""Fewer clusters than this are few: Cameron and Miller (2015), section VI, name 20 to 50 depending on their balance."""
+
+
+def effective_clusters(estimate: Estimate) -> pd.Series:
+    """The number of clusters of equal weight that would carry as much of each estimate.
+
+    With gamma_g the part of cluster g in the variance of a term if errors were independent, (sum of gamma_g)^2 over the
+    sum of gamma_g^2. Far below the number of clusters, few clusters decide: use CR2 or the wild bootstrap. Errors are
+    taken as independent because unit effects absorb what is common to a cluster at all times.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        From difference-in-differences without covariates.
+
+    Returns
+    -------
+    Series
+        By term.
+
+    Raises
+    ------
+    ApmkitError
+        The estimate has no weights on outcomes.
+
+    References
+    ----------
+    Carter, A., Schnepel, K. and Steigerwald, D. (2017), Review of Economics and Statistics 99(4), eq. 4; MacKinnon, J.,
+    Nielsen, M. and Webb, M. (2023), Journal of Econometrics 232(2), section 8, on independent errors.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from apmkit import Panel, twfe
+    >>> frame = pd.DataFrame({
+    ...     "clinic": list("aabbccdd"), "year": [2020, 2021] * 4,
+    ...     "visits": [5.0, 4.0, 6.0, 4.0, 5.0, 5.0, 7.0, 8.0], "start": [2021] * 2 + [None] * 6,
+    ... })
+    >>> panel = Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
+    >>> effective_clusters(twfe(panel)).round(3).to_dict()
+    {'ATT': 1.714}
+    """
+    combination = estimate.combination
+    if getattr(combination, "weights", None) is None:
+        raise ApmkitError(f"{estimate.estimator} has no weights on outcomes from which to count clusters.")
+    moments = combination.moments
+    profile, weights = moments.groups.profile, combination.weights
+    squares = np.divide(weights**2, profile, out=np.zeros(weights.shape), where=profile > 0).sum(axis=2)
+    group = np.repeat(np.arange(len(profile)), np.diff(moments.starts))
+    parts = np.zeros((estimate.n_clusters, len(weights)))
+    np.add.at(parts, moments.cluster, (squares[:, group] * moments.rows[:, -1]).T)
+    total = parts.sum(axis=0)
+    return pd.Series(
+        total**2 / (parts**2).sum(axis=0),
+        index=pd.Index(estimate.table["term"], name="term"),
+        name="effective_clusters",
+    )
+
+
+def warn_of_few_clusters(panel: Panel) -> dict[str, Any]:
+    """Warn where few clusters, or one treated cluster, carry the standard errors; what `diagnostics` says of them."""
+    n_clusters = len(panel.clusters)
+    treated = np.unique(panel.cluster_codes[np.isfinite(panel.cohorts)])
+    if len(treated) == 1:
+        warn(
+            f"A single {panel.cluster}, {panel.clusters[treated[0]]}, is treated: cluster standard errors and the wild "
+            "bootstrap fail there; use randomisation_test or synthetic control."
+        )
+    elif n_clusters < FEW:
+        warn(
+            f"{n_clusters} clusters of {panel.cluster!r} are few (fewer than {FEW}): standard errors may be too small; "
+            "for a regression use cluster_variance with 'CR2' or wild_bootstrap, otherwise compare with "
+            "randomisation_test."
+        )
+    return {"treated_clusters": len(treated), "few_clusters": n_clusters < FEW or len(treated) == 1}
