@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apmkit.plots.clusters import cluster_influence
 from apmkit.plots.designs import change_of_selected, interrupted_series, love
 from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
@@ -23,6 +24,7 @@ __all__ = [
     "bacon",
     "broken_lines",
     "change_of_selected",
+    "cluster_influence",
     "donor_weights",
     "dose_response",
     "event_study",
