@@ -1,4 +1,4 @@
-"""What any design can ask for: cluster variance, bootstraps, bands, tests, sensitivity to unparallel trends, placebos, several outcomes."""
+"""What any design can ask for: variances, bootstraps, bands, tests, sensitivity, placebos, several outcomes."""
 
 from apmkit.inference.bands import uniform_band
 from apmkit.inference.cluster_variance import cluster_covariance, cluster_variance, driscoll_kraay
