@@ -45,6 +45,7 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
     if by not in LABELS:
         raise ApmkitError(f"by={by!r} is not known: give one of {', '.join(map(repr, LABELS))}.")
     table = estimate.table
+    _refuse_other_variance(estimate)
     if estimate.aggregated_by is not None:
         raise ApmkitError(
             f"This result is already aggregated by {estimate.aggregated_by!r}: aggregate the estimate it came from, or "
@@ -72,6 +73,14 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
     return replace(result, aggregated_by=by, call=f"{estimate.call}.aggregate({by!r})")
 
 
+def _refuse_other_variance(estimate: Estimate) -> None:
+    if "variance" in estimate.diagnostics and (estimate.combination is None or "df" in estimate.table):
+        raise ApmkitError(
+            f"{estimate.diagnostics['variance']} is a variance of these terms, not of their averages: aggregate first, then "
+            "ask for the variance."
+        )
+
+
 def _average(estimate: Estimate, members, rows: pd.DataFrame) -> Estimate:
     combination, cohort = estimate.combination, estimate.table["cohort"].to_numpy()
     members = np.array(members, dtype=float)
@@ -94,6 +103,7 @@ def _average(estimate: Estimate, members, rows: pd.DataFrame) -> Estimate:
 
 def overall(result: Estimate) -> Estimate:
     """One number over the rows of an average by event time, cohort or period; see `aggregate`."""
+    _refuse_other_variance(result)
     return replace(_overall(result), aggregated_by=None, call=f"{result.call}.overall")
 
 

@@ -309,6 +309,8 @@ def finish(
     diagnostics: dict | None = None,
 ) -> Estimate:
     """An Estimate from a combination and its labelled terms."""
+    from apmkit.inference.few_clusters import warn_of_few_clusters
+
     panel = sample.panel
     return Estimate.from_covariance(
         terms,
@@ -328,6 +330,7 @@ def finish(
             "variance_factor": combination.factor,
             "reference_distribution": "t(clusters - 1)" if small_sample == "fixest" else "normal",
             "cluster": panel.cluster,
+            **warn_of_few_clusters(panel),
             "groups": len(combination.groups.n),
             **(diagnostics or {}),
         },

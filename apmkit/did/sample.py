@@ -110,7 +110,8 @@ class Sample:
                 f"A single {panel.cluster}, {never[0]}, is never treated: the standard error of a "
                 "comparison with it cannot be trusted; add some, or compare with units not yet treated."
             )
-        if lone.any():
+        # One treated cluster in all is told when the estimate is finished.
+        if lone.any() and len(cohorts) > 1:
             warn(
                 f"Cohort {', '.join(f'{g:.0f}' for g in cohorts[lone])} holds a single {panel.cluster}: the standard "
                 "error of its own effects cannot be trusted; read averages over cohorts, or use synthetic control."
