@@ -183,10 +183,11 @@ def negative_weights(estimate: Estimate, term: str | None = None) -> pd.Series:
     {'effects': 3.0, 'negative': 1.0, 'negative_sum': -0.5, 'sd_zero': 0.535, 'sd_opposite': 0.943}
     """
     cells = treatment_weights(estimate, term)
-    if not math.isclose(cells["weight"].sum(), 1, abs_tol=1e-6):
+    total = float(cells["weight"].sum())
+    if not math.isclose(total, 1, abs_tol=1e-6):
         raise ApmkitError(
-            f"The weights of this term on effects of treatment sum to {cells['weight'].sum():.3g}, not to one: choose "
-            "a term that measures an effect."
+            f"The weights of this term on effects of treatment sum to {round(total, 3) + 0:g}, not to one: choose a "
+            "term that measures an effect."
         )
     row = 0 if term is None else estimate.table["term"].tolist().index(term)
     size = abs(float(estimate.table["estimate"].iloc[row]))
