@@ -61,7 +61,7 @@ def placebo_dates(
         dates = panel.periods[panel.periods < panel.cohorts.min()][1:].tolist()
         if not dates:
             raise PanelError(
-                f"Column {panel.time!r} has fewer than two periods before treatment: a placebo date needs an earlier one."
+                f"Column {panel.time!r} has fewer than two periods before treatment: a placebo date needs one earlier."
             )
     return _table("date", {int(date): estimator(panel.backdate(int(date))) for date in dates})
 

@@ -34,30 +34,14 @@ def relative_magnitudes_interval(
     Rambachan, A. and Roth, J. (2023), Review of Economic Studies 90(5), eq. 8 and section 3; Andrews, I., Roth, J. and
     Pakes, A. (2023), Review of Economic Studies 90(6), sections 4 and 5.
     """
-    changes, covariance = coefficients.changes, coefficients.covariance
-    changes_before, changes_after = changes[: coefficients.n_before], changes[coefficients.n_before :]
-    effect = np.concatenate([np.zeros(coefficients.n_before), weights])
-    on_changes = np.cumsum(weights[::-1])[::-1]
+    changes, covariance, k = coefficients.changes, coefficients.covariance, coefficients.n_before
+    effect = np.concatenate([np.zeros(k), weights])
 
     def interval(m: float) -> tuple[float, float]:
         bounds = []
-        for signed in np.concatenate([changes_before, -changes_before]):
-            # Standard deviations of the moments, by which ARP let all of them be violated in proportion.
-            sd_high, sd_low = (
-                np.sqrt(np.einsum("tj,jk,tk->t", rows, covariance, rows))
-                for rows in (changes_after - m * signed, -changes_after - m * signed)
-            )
-            up = on_changes > 0
-            size = np.abs(on_changes)
-            spread = m * size.sum()
-            forms = np.vstack(
-                [
-                    np.array([1.0, -spread]) / (size @ np.where(up, sd_high, sd_low)),
-                    np.array([-1.0, -spread]) / (size @ np.where(up, sd_low, sd_high)),
-                    np.c_[np.zeros(len(size)), -2 * m / (sd_high + sd_low)],
-                ]
-            )
-            two = np.vstack([effect, signed])
+        for largest in np.concatenate([changes[:k], -changes[:k]]):
+            two = np.vstack([effect, largest])
+            forms = _inequalities(changes[k:], largest, m, weights, covariance)
             found = _accepted(forms, two @ coefficients.estimates, two @ covariance @ two.T, 1 - level)
             if found is not None:
                 bounds.append(found)
@@ -67,10 +51,35 @@ def relative_magnitudes_interval(
     return interval
 
 
+def _inequalities(
+    after: np.ndarray, largest: np.ndarray, m: float, weights: np.ndarray, covariance: np.ndarray
+) -> np.ndarray:
+    """The inequalities free of the changes of the effect, shape (inequalities, 2).
+
+    Each is linear in (estimated effect less effect, largest change before), and at most zero under the hypothesis. Each
+    is a sum of moments, divided by the sum of their standard deviations, as the test lets all moments be violated in
+    proportion to these. They are the vertices of the dual of the linear program that defines the statistic.
+    """
+    sd_up, sd_down = (
+        np.sqrt(np.einsum("tj,jk,tk->t", rows, covariance, rows))
+        for rows in (after - m * largest, -after - m * largest)
+    )
+    on_changes = np.cumsum(weights[::-1])[::-1]
+    size, up = np.abs(on_changes), on_changes > 0
+    total = m * size.sum()
+    return np.vstack(
+        [
+            np.array([1.0, -total]) / (size @ np.where(up, sd_up, sd_down)),
+            np.array([-1.0, -total]) / (size @ np.where(up, sd_down, sd_up)),
+            np.c_[np.zeros(len(size)), -2 * m / (sd_up + sd_down)],
+        ]
+    )
+
+
 def _accepted(
     forms: np.ndarray, estimates: np.ndarray, covariance: np.ndarray, size: float
 ) -> tuple[float, float] | None:
-    """Lowest and highest effect not rejected; `forms` are linear in (estimated effect less effect, change before)."""
+    """Lowest and highest effect not rejected, given estimates and covariance of (effect, largest change before)."""
     first_stage = size / 10
     values, vectors = np.linalg.eigh(covariance)
     loadings = forms @ (vectors * np.sqrt(np.maximum(values, 0.0)))
@@ -96,7 +105,8 @@ def _accepted(
         a, b = grid[np.clip(outer, 0, len(grid) - 1)], grid[inner]
         for _ in range(5):
             points = np.linspace(a, b, 65)
-            first = int(np.argmin(rejected(points[:-1]))) if not rejected(points[:-1]).all() else 64
+            # The inner end is accepted.
+            first = int(np.argmin(np.append(rejected(points[:-1]), False)))
             a, b = points[max(first - 1, 0)], points[first]
         return float(b)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -49,10 +50,8 @@ def smoothness_interval(
         return sd * folded_normal_quantile(m * (constant + np.abs(x).sum()) / sd, level)
 
     def interval(m: float) -> tuple[float, float]:
-        lengths = [half_length(x, m) for x in path]
-        best = int(np.argmin(lengths))
-        x, shortest = path[best], lengths[best]
-        for start, end in zip(path[max(best - 1, 0) : best + 1], path[max(best, 1) : best + 2], strict=False):
+        x, shortest = min(((x, half_length(x, m)) for x in path), key=lambda pair: pair[1])
+        for start, end in itertools.pairwise(path):
             along = optimize.minimize_scalar(
                 lambda share, a=start, b=end: half_length(a + share * (b - a), m),
                 bounds=(0.0, 1.0),
@@ -61,8 +60,8 @@ def smoothness_interval(
             )
             if along.fun < shortest:
                 x, shortest = start + along.x * (end - start), along.fun
-        centre = float((fixed + free @ x) @ coefficients.estimates)
-        return centre - shortest, centre + shortest
+        centre = (fixed + free @ x) @ coefficients.estimates
+        return float(centre - shortest), float(centre + shortest)
 
     return interval
 
@@ -74,36 +73,28 @@ def _penalised_path(quadratic: np.ndarray, linear: np.ndarray) -> np.ndarray:
     (Osborne, Presnell and Turlach 2000; Efron et al. 2004).
     """
     size = len(linear)
-    x, sign = np.zeros(size), np.zeros(size)
-    corners = [x]
-    penalty, dropped = np.inf, -1
-    while size:
+    if size == 0:
+        return np.zeros((1, 0))
+    sign, penalty, corners = np.zeros(size), np.inf, []
+    while penalty > 0:
         active = sign != 0
         inside = np.linalg.solve(quadratic[np.ix_(active, active)], np.c_[-linear[active], sign[active]])
         start, rate = np.zeros((2, size))
         start[active], rate[active] = inside.T
-        # At a penalty p the active x are start - p rate, and the gradient of the others is level - p tilt.
+        # At a penalty p the active x are start - p rate, and the gradient of the others is level - p tilt. As p falls,
+        # one joins when its gradient outgrows p on either side, and one leaves when it has shrunk to zero.
         level, tilt = linear + quadratic @ start, quadratic @ rate
-        joins = np.full((2, size), -np.inf)
-        for row, side in zip(joins, (1.0, -1.0), strict=True):
-            meets = ~active & (np.abs(tilt + side) > 1e-14)
-            row[meets] = level[meets] / (tilt[meets] + side)
-        leaves = np.full(size, -np.inf)
-        moving = active & (rate != 0)
-        leaves[moving] = start[moving] / rate[moving]
-        events = np.vstack([joins, leaves])
-        events[events >= penalty * (1 - 1e-12)] = -np.inf
-        if dropped >= 0:
-            events[:2, dropped][events[:2, dropped] >= penalty * (1 - 1e-7)] = -np.inf
+        events = np.full((3, size), -np.inf)
+        for row, side in enumerate((1.0, -1.0)):
+            outgrows = ~active & (1 + side * tilt > 1e-12)
+            events[row, outgrows] = side * level[outgrows] / (1 + side * tilt[outgrows])
+        shrinks = active & (sign * rate < 0)
+        events[2, shrinks] = start[shrinks] / rate[shrinks]
+        events[events > penalty * (1 + 1e-9)] = -np.inf
         kind, index = np.unravel_index(np.argmax(events), events.shape)
-        penalty = max(events[kind, index], 0.0)
-        x = np.where(active, start - penalty * rate, 0.0)
-        corners.append(x)
-        if penalty == 0:
-            break
-        dropped = index if kind == 2 else -1
-        sign[index] = 0.0 if kind == 2 else (-1.0 if kind == 0 else 1.0)
-        x[index] = 0.0
+        penalty = min(penalty, max(events[kind, index], 0.0))
+        corners.append(np.where(active, start - penalty * rate, 0.0))
+        sign[index] = (-1.0, 1.0, 0.0)[kind]
     return np.array(corners)
 
 
