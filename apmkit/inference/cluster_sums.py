@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from apmkit.database.source import READ_THE_ROWS
 from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
 
@@ -115,9 +116,9 @@ def of_estimate(estimate: Estimate) -> ClusterSums:
         The estimate is not from a regression.
     """
     combination, regression = regression_of(estimate)
-    groups, basis = combination.moments.groups, regression.basis
     group, cells = residual_cells(estimate)
-    n_clusters, rank = len(groups.panel.clusters), len(basis)
+    groups, basis = combination.moments.groups, regression.basis
+    n_clusters, rank = groups.panel.n_clusters, len(basis)
     scores = np.zeros((n_clusters, rank))
     by_group = np.moveaxis(basis * groups.profile, 0, 2)  # (groups, periods, rank)
     starts = combination.moments.starts
@@ -189,8 +190,15 @@ def residual_cells(estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
     """Group, and sum of residuals by period, of each pair of group and cluster: shapes (pairs,) and (pairs, n_periods).
 
     Where a period is not observed the number has no meaning; weights on it are zero.
+
+    Raises
+    ------
+    EstimationError
+        The estimate is not from a regression, or its panel keeps no rows of single units.
     """
     combination, regression = regression_of(estimate)
+    if combination.moments.cluster is None:
+        raise EstimationError(f"A panel of a file or relation keeps no scores of single units: {READ_THE_ROWS}.")
     moments, effects = combination.moments, regression.effects
     group = np.repeat(np.arange(len(moments.groups.n)), np.diff(moments.starts))
     sums = moments.rows[:, :-1]

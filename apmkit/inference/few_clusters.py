@@ -73,12 +73,17 @@ def effective_clusters(estimate: Estimate) -> pd.Series:
 
 def warn_of_few_clusters(panel: Panel) -> dict[str, Any]:
     """Warn where few clusters, or one treated cluster, carry the standard errors; what `diagnostics` says of them."""
-    n_clusters = len(panel.clusters)
-    treated = np.unique(panel.cluster_codes[np.isfinite(panel.cohorts)])
-    if len(treated) == 1:
+    starts, n_clusters = np.isfinite(panel.cohorts), panel.n_clusters
+    if panel.cluster == panel.unit:
+        treated, first = int(panel.counts[starts].sum()), panel.first_units(starts, 1)[0]
+    else:
+        of_rows = panel.cluster_codes[starts] if panel.sums is None else panel.sums.cluster[starts[panel.sums.group]]
+        codes = np.unique(of_rows)
+        treated, first = len(codes), panel.clusters[codes[0]]
+    if treated == 1:
         warn(
-            f"A single {panel.cluster}, {panel.clusters[treated[0]]}, is treated: cluster standard errors and the wild "
-            "bootstrap fail there; use randomisation_test or synthetic control."
+            f"A single {panel.cluster}, {first}, is treated: cluster standard errors and the wild bootstrap fail "
+            "there; use randomisation_test or synthetic control."
         )
     elif n_clusters < FEW:
         warn(
@@ -86,4 +91,4 @@ def warn_of_few_clusters(panel: Panel) -> dict[str, Any]:
             "for a regression use cluster_variance with 'CR2' or wild_bootstrap, otherwise compare with "
             "randomisation_test."
         )
-    return {"treated_clusters": len(treated), "few_clusters": n_clusters < FEW or len(treated) == 1}
+    return {"treated_clusters": treated, "few_clusters": n_clusters < FEW or treated == 1}

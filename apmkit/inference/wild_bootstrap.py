@@ -193,8 +193,7 @@ def _warn_of_steps(signs: ClusterWeights, estimate: Estimate, level: float) -> N
             f"{signs.n_clusters} clusters have {signs.draws} choices of signs, so p values come in steps of "
             f"{2 / signs.draws:.3g}: use weights='webb', or randomisation_test."
         )
-    panel = estimate.panel
-    treated = len(np.unique(panel.cluster_codes[np.isfinite(panel.cohorts)]))
+    panel, treated = estimate.panel, estimate.diagnostics["treated_clusters"]
     if treated <= 2:
         warn(
             f"{treated} of {signs.n_clusters} clusters of {panel.cluster!r} {'is' if treated == 1 else 'are'} treated: "

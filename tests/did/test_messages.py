@@ -305,7 +305,7 @@ def test_a_cohort_of_one_unit_is_warned_of(estimator, make_frame, make_panel):
 
 @every_estimator
 def test_a_cohort_within_one_cluster_is_warned_of(estimator, make_frame, make_panel):
-    frame = make_frame().query("cohort != 2013 or state == 4")
+    frame = make_frame(n_units=120, n_clusters=40).query("cohort != 2013 or state == 4")
     _, texts = messages(lambda: estimator(make_panel(frame, cluster="state")))
     assert len(texts) == 1
     assert texts[0].startswith("Cohort 2013 holds a single state: the standard error")
@@ -313,18 +313,43 @@ def test_a_cohort_within_one_cluster_is_warned_of(estimator, make_frame, make_pa
 
 @every_estimator
 def test_clusters_of_one_unit_are_warned_of(estimator, make_frame, make_panel):
-    frame = make_frame().assign(state=lambda f: np.where(f["unit"] < 3, 100 + f["unit"], f["state"]))
+    frame = make_frame(n_units=120, n_clusters=40)
+    frame = frame.assign(state=lambda f: np.where(f["unit"] < 3, 100 + f["unit"], f["state"]))
     _, texts = messages(lambda: estimator(make_panel(frame, cluster="state")))
     assert texts == [
-        "3 of 15 clusters of 'state' hold one unit: the variance within such a cluster is not seen; "
+        "3 of 42 clusters of 'state' hold one unit: the variance within such a cluster is not seen; "
         "prefer coarser clusters."
     ]
 
 
 @every_estimator
 def test_a_sound_design_is_not_warned_of(estimator, make_frame, make_panel):
-    _, texts = messages(lambda: estimator(make_panel(make_frame(), cluster="state")))
+    _, texts = messages(lambda: estimator(make_panel(make_frame(n_units=120, n_clusters=40), cluster="state")))
     assert texts == []
+
+
+@every_estimator
+def test_few_clusters_are_warned_of_once_with_what_to_use(estimator, make_frame, make_panel):
+    result, texts = messages(lambda: estimator(make_panel(make_frame(), cluster="state")))
+    assert texts == [
+        "12 clusters of 'state' are few (fewer than 30): standard errors may be too small; for a regression use "
+        "cluster_variance with 'CR2' or wild_bootstrap, otherwise compare with randomisation_test."
+    ]
+    assert result.diagnostics["treated_clusters"] == 12
+    assert result.diagnostics["few_clusters"]
+
+
+@every_estimator
+@pytest.mark.parametrize("cluster", ["unit", "state"])
+def test_a_single_treated_cluster_is_warned_of_once_with_what_to_use(estimator, cluster, make_frame, make_panel):
+    kept = "cohort != cohort or " + ("unit == 12" if cluster == "unit" else "state == 4")
+    frame = make_frame(starts=(2013, None), n_units=120, n_clusters=40).query(kept)
+    result, texts = messages(lambda: estimator(make_panel(frame, cluster=cluster)))
+    assert [text for text in texts if "hold one unit" not in text] == [
+        f"A single {cluster}, {12 if cluster == 'unit' else 4}, is treated: cluster standard errors and the wild "
+        "bootstrap fail there; use randomisation_test or synthetic control."
+    ]
+    assert result.diagnostics["treated_clusters"] == 1
 
 
 def test_an_effect_that_rests_on_one_cluster_is_warned_of(make_frame):
