@@ -1,6 +1,9 @@
 """Other designs: interrupted time series, instruments, weighting, regression to the mean, discontinuities."""
 
 from apmkit.designs.balance import balance_table
+from apmkit.designs.discontinuity import regression_discontinuity
+from apmkit.designs.discontinuity_checks import bandwidth_sensitivity, covariate_tests, placebo_cutoffs
+from apmkit.designs.discontinuity_density import density_curves, density_test
 from apmkit.designs.instrumental_variables import instrumental_variables
 from apmkit.designs.interrupted_time_series import comparative_interrupted_time_series, interrupted_time_series
 from apmkit.designs.regression_to_mean import regression_to_the_mean
@@ -9,10 +12,16 @@ from apmkit.designs.weighting import augmented_ipw, entropy_balancing, inverse_p
 __all__ = [
     "augmented_ipw",
     "balance_table",
+    "bandwidth_sensitivity",
     "comparative_interrupted_time_series",
+    "covariate_tests",
+    "density_curves",
+    "density_test",
     "entropy_balancing",
     "instrumental_variables",
     "interrupted_time_series",
     "inverse_probability_weighting",
+    "placebo_cutoffs",
+    "regression_discontinuity",
     "regression_to_the_mean",
 ]

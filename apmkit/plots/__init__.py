@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from apmkit.plots.clusters import cluster_influence
 from apmkit.plots.designs import change_of_selected, interrupted_series, love
 from apmkit.plots.did import bacon, dose_response
+from apmkit.plots.discontinuity import bandwidths, density, discontinuity
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
 from apmkit.plots.outcomes import outcomes
 from apmkit.plots.sensitivity import pretrend, sensitivity
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 __all__ = [
     "PALETTE",
     "bacon",
+    "bandwidths",
     "broken_lines",
     "change_of_selected",
     "cluster_influence",
+    "density",
+    "discontinuity",
     "donor_weights",
     "dose_response",
     "event_study",
@@ -52,6 +56,7 @@ _FIGURES = {
     "series": interrupted_series,
     "balance": love,
     "references": change_of_selected,
+    "bins": discontinuity,
 }
 
 
