@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from apmkit.columns import count
+from apmkit.did.doubly_robust import NotConverged, NotIdentified, logit
 from apmkit.errors import ApmkitError, EstimationError, warn
 
 NEAR = 0.01
@@ -34,37 +34,26 @@ class Propensity:
 
 
 def fit_propensity(treated: np.ndarray, covariates: np.ndarray, names: Sequence[str]) -> Propensity:
-    """Logit by maximum likelihood (Newton-Raphson) on standardised covariates.
+    """Logit by maximum likelihood on standardised covariates.
 
     Raises
     ------
     EstimationError
-        Covariates separate treated and untreated rows, or there are more coefficients than rows in a group.
+        Covariates separate treated and untreated rows.
     """
     x = np.column_stack([np.ones(len(treated)), covariates])
-    smaller = min(int(treated.sum()), int((~treated).sum()))
-    if smaller < 2:
+    try:
+        p, information = logit(x, treated, np.ones(len(treated)))
+        apart = bool((information == 0).all()) or np.linalg.cond(information) > 1e12
+    except (NotIdentified, NotConverged):
+        apart = True
+    if apart:
         raise EstimationError(
-            f"One group has {count(smaller, 'row')}: a comparison needs at least two treated and two others."
+            f"The covariates{_separating(treated, covariates, names)} tell rows with and without treatment apart for "
+            "some values: there is nobody to compare with; leave out or coarsen that covariate, or restrict both groups "
+            "to where they overlap."
         )
-    coefficients = np.zeros(x.shape[1])
-    coefficients[0] = special.logit(treated.mean())
-    for _ in range(50):
-        p = special.expit(x @ coefficients)
-        information = (x * (p * (1 - p))[:, None]).T @ x
-        if np.linalg.cond(information) > 1e14 or np.abs(x @ coefficients).max() > 40:
-            break
-        step = np.linalg.solve(information, x.T @ (treated - p))
-        coefficients = coefficients + step
-        if np.abs(step).max() < 1e-10:
-            p = special.expit(x @ coefficients)
-            scores = x * (treated - p)[:, None]
-            return Propensity(x, p, np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x, scores.T).T)
-    raise EstimationError(
-        f"The covariates{_separating(treated, covariates, names)} tell treated and untreated rows apart without error: "
-        "there is nobody to compare with; leave out or coarsen that covariate, or restrict both groups to where they "
-        "overlap."
-    )
+    return Propensity(x, p, np.linalg.solve(information, (x * (treated - p)[:, None]).T).T)
 
 
 def _separating(treated, covariates, names) -> str:

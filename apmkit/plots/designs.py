@@ -62,6 +62,7 @@ def interrupted_series(
     ax.annotate(f"{effect}\n[{low}, {high}]", (last["period"], (last["fitted"] + last["counterfactual"]) / 2),
                 xytext=(8, 0), textcoords="offset points", va="center", fontsize="small", color=blue,
                 annotation_clip=False)  # fmt: skip
+    ax.margins(x=0.1)
     ax.set_xlabel("Period")
     ax.set_ylabel(label or _of(estimate))
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
