@@ -66,7 +66,8 @@ _pointer_of.restype, _pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, 
 def batches(relation) -> Iterator[dict[str, np.ndarray]]:
     """Columns of a relation in its order, some hundred thousand rows at a time; the next batch is read meanwhile.
 
-    Columns are DOUBLE, where a missing value becomes NaN, or UTINYINT, BIGINT or UBIGINT without missing values.
+    Columns are DOUBLE, where a missing value becomes NaN, or UTINYINT, BIGINT or UBIGINT without missing values. The
+    arrays are views of DuckDB's memory, gone when the next batch is asked for.
     """
     capsule = relation.__arrow_c_stream__()
     stream = ctypes.cast(_pointer_of(capsule, b"arrow_array_stream"), ctypes.POINTER(_Stream))
@@ -76,28 +77,32 @@ def batches(relation) -> Iterator[dict[str, np.ndarray]]:
     columns = [(field.name.decode(), _TYPES[field.format]) for field in fields]
     schema.release(ctypes.byref(schema))
     with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(_next, stream, columns)
-        while batch := ahead.result():
-            ahead = reader.submit(_next, stream, columns)
-            yield batch
+        ahead = reader.submit(_next, stream)
+        while (array := ahead.result()).release:
+            ahead = reader.submit(_next, stream)
+            try:
+                yield _views(array, columns)
+            finally:
+                array.release(ctypes.byref(array))
 
 
-def _next(stream, columns) -> dict[str, np.ndarray]:
+def _next(stream) -> _Array:
     array = _Array()
     _check(stream, stream.contents.get_next(stream, ctypes.byref(array)))
-    if not array.release:
-        return {}
+    return array
+
+
+def _views(array, columns) -> dict[str, np.ndarray]:
     batch = {}
     for i, (name, dtype) in enumerate(columns):
         column = array.children[i].contents
         size = np.dtype(dtype).itemsize
         data = (ctypes.c_char * (column.length * size)).from_address(column.buffers[1] + column.offset * size)
-        batch[name] = np.frombuffer(data, dtype).copy()
+        batch[name] = np.frombuffer(data, dtype)
         if column.null_count and column.buffers[0]:
             bits = (ctypes.c_uint8 * ((column.offset + column.length + 7) // 8)).from_address(column.buffers[0])
             valid = np.unpackbits(np.frombuffer(bits, np.uint8), bitorder="little")[column.offset :][: column.length]
-            batch[name][valid == 0] = np.nan
-    array.release(ctypes.byref(array))
+            batch[name] = np.where(valid, batch[name], np.nan)
     return batch
 
 

@@ -24,8 +24,8 @@ def summed(source: Database, covariates: list[str]) -> dict[str, Any]:
     """What a `Panel` keeps of a database."""
     if covariates:
         raise PanelError(
-            f"covariates={covariates!r} belong to single units, and a panel of a file or relation keeps sums over groups "
-            f"of them: {READ_THE_ROWS}."
+            f"covariates={covariates!r} belong to single units, and a panel of a file or relation keeps sums over "
+            f"groups of them: {READ_THE_ROWS}."
         )
     source.check()
     periods, keys, labels = source.periods(), None, {}
@@ -77,14 +77,16 @@ class _Reading:
     def finished(self, stream) -> Sums:
         rest: dict[str, np.ndarray] = {}
         for batch in stream:
-            if rest:
-                batch = {name: np.concatenate([rest[name], values]) for name, values in batch.items()}
-            elif self.n_rows == 0:
-                batch["step"][0] = 1
-            last = len(batch["step"]) - 1 - int(np.argmax(batch["step"][::-1] != 0))
-            rest = {name: values[last:] for name, values in batch.items()}
-            if last:
-                self._take({name: values[:last] for name, values in batch.items()})
+            begins = np.flatnonzero(batch["step"])
+            first, last = (begins[0], begins[-1]) if len(begins) else (len(batch["step"]),) * 2
+            head = {name: np.concatenate([rest[name], values[:first]]) if rest else values[:first].copy()
+                    for name, values in batch.items()}  # fmt: skip
+            if first < len(batch["step"]):
+                if rest:
+                    self._take(head)
+                self._take({name: values[first:last] for name, values in batch.items()})
+                head = {name: values[last:].copy() for name, values in batch.items()}
+            rest = head
         self._take(rest)
         self._pool(everything=True)
         self._warn()
@@ -93,9 +95,11 @@ class _Reading:
     def _take(self, rows: dict[str, np.ndarray]) -> None:
         """Add the rows of whole units."""
         step = rows["step"]
-        if (step == 2).any():
-            raise _OutOfOrder
         starts = np.flatnonzero(step)
+        if len(starts) == 0:
+            return
+        if step.max() == 2:
+            raise _OutOfOrder
         n, n_rows, n_periods = len(starts), len(step), len(self.periods)
         lengths = np.diff(np.append(starts, n_rows))
         period = rows["period"] if self.dense else np.searchsorted(self.periods, rows["period"])
@@ -138,8 +142,14 @@ class _Reading:
             cohorts = self._cohorts_from_treatment(by_period(rows["treatment"]), rows["treatment"])
         else:
             cohorts = by_unit("cohort", np.fmin(rows["cohort"], np.inf))
-        place = np.arange(self.n_units, self.n_units + n)
-        self.units.append((cohorts, outcomes - self.shift, weights, cluster, place))
+        units = np.empty((n, n_periods + 1))
+        np.subtract(outcomes, self.shift, out=units[:, :-1])
+        units[:, -1] = 1.0
+        if weights is not None:
+            units *= weights[:, None]
+        if not full:
+            units[:, :-1][np.isnan(outcomes)] = 0.0
+        self.units.append((cohorts, None if full else ~np.isnan(outcomes), units, cluster))
         self.n_units, self.n_rows, self.n_waiting = self.n_units + n, self.n_rows + n_rows, self.n_waiting + n
         if self.n_waiting >= _UNITS_AT_ONCE:
             self._pool()
@@ -147,8 +157,15 @@ class _Reading:
     def _pool(self, everything: bool = False) -> None:
         """Turn the units that wait into sums, and add these to earlier ones that are no larger."""
         if self.units:
-            columns = zip(*self.units, strict=True)
-            self.parts.append(Sums.of_units(*(None if c[0] is None else np.concatenate(c) for c in columns)))
+            cohorts, observed, units, cluster = zip(*self.units, strict=True)
+            if all(seen is None for seen in observed):
+                seen = None
+            else:
+                whole = (np.ones((len(rows), len(self.periods)), dtype=bool) for rows in units)
+                seen = np.concatenate([w if o is None else o for o, w in zip(observed, whole, strict=True)])
+            cluster = None if cluster[0] is None else np.concatenate(cluster)
+            place = self.n_units - self.n_waiting
+            self.parts.append(Sums.of_units(np.concatenate(cohorts), seen, np.concatenate(units), cluster, place))
             self.units, self.n_waiting = [], 0
         while len(self.parts) > 1 and (everything or len(self.parts[-2].rows) <= 2 * len(self.parts[-1].rows)):
             self.parts[-2:] = [Sums.merged(self.parts[-2:])]

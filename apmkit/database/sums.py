@@ -46,16 +46,23 @@ class Sums:
     first: np.ndarray
 
     @classmethod
-    def of_units(cls, cohorts, outcomes, weights, cluster, place) -> Sums:
-        """Sums of units from one value each; `outcomes` (n_units, n_periods) are missing where not observed."""
-        observed = ~np.isnan(outcomes)
-        weight = np.ones(len(outcomes)) if weights is None else weights
-        rows = np.column_stack([np.where(observed, outcomes, 0.0) * weight[:, None], weight])
-        one = np.ones(len(rows), dtype=np.int64)
-        first = np.full((len(rows), 10), -1)
-        first[:, 0] = place
-        squares = rows if weights is None else rows * weight[:, None]
-        return cls(cohorts, observed, one, rows, squares, rows, np.arange(len(rows)), cluster, one, first).pooled()
+    def of_units(cls, cohorts, observed, rows, cluster, place) -> Sums:
+        """Sums of units from one row each; `observed` is None where all periods are, `place` is that of the first."""
+        n, weight = len(rows), rows[:, -1]
+        first, of_unit = alike(cohorts, observed)
+        order = np.argsort(of_unit, kind="stable")
+        starts = np.searchsorted(of_unit[order], np.arange(len(first)))
+        units = np.diff(np.append(starts, n))
+        rows, weight = rows[order], weight[order]
+        total = np.add.reduceat(rows, starts, axis=0)
+        unweighted = (weight == 1).all()
+        squares = total if unweighted else np.add.reduceat(rows * weight[:, None], starts, axis=0)
+        early = starts[:, None] + np.arange(10)
+        earliest = np.where(np.arange(10) < units[:, None], order[np.minimum(early, n - 1)] + place, -1)
+        seen = np.ones((len(first), rows.shape[1] - 1), dtype=bool) if observed is None else observed[first]
+        cluster = None if cluster is None else cluster[order]
+        packed = _packed(rows, of_unit[order], cluster, np.ones(n, dtype=np.int64))
+        return cls(cohorts[first], seen, units, total, squares, *packed, earliest)
 
     @classmethod
     def merged(cls, parts: list[Sums]) -> Sums:
@@ -94,59 +101,69 @@ class Sums:
             return np.add.reduceat(values[order], starts, axis=0)
 
         group = of_group[self.group]
-        if self.cluster is None:
-            rows, group, members = _factored(self.rows, group, self.members)
-            cluster = None
-        else:
-            by_cluster = np.lexsort((self.cluster, group))
-            group, cluster = group[by_cluster], self.cluster[by_cluster]
-            new = np.flatnonzero(np.append(True, (np.diff(group) != 0) | (np.diff(cluster) != 0)))
-            rows, members = (np.add.reduceat(v[by_cluster], new, axis=0) for v in (self.rows, self.members))
-            group, cluster = group[new], cluster[new]
+        order_of_rows = np.argsort(group, kind="stable")
+        rows, members = self.rows[order_of_rows], self.members[order_of_rows]
+        cluster = None if self.cluster is None else self.cluster[order_of_rows]
         return Sums(
             self.cohorts[first],
             self.observed[first],
             added(self.units),
             added(self.total),
             added(self.squares),
-            rows,
-            group,
-            cluster,
-            members,
+            *_packed(rows, group[order_of_rows], cluster, members),
             _earliest(self.first, of_group, len(first)),
         )
 
 
-def alike(cohorts: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def alike(cohorts: np.ndarray, observed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """The first of each set of rows with one cohort and the same observed periods, and the set of each row."""
-    _, code = np.unique(cohorts, return_inverse=True)
-    if not observed.all():
+    labels, code = np.unique(cohorts, return_inverse=True)
+    if observed is not None and not observed.all():
         n_periods = observed.shape[1]
-        if n_periods + int(code.max()).bit_length() < 63:
+        if n_periods + len(labels).bit_length() < 63:
             code = (code << n_periods) + observed @ (1 << np.arange(n_periods))
         else:
             code = np.column_stack([code, np.packbits(observed, axis=1)])
     _, first, of_row = np.unique(code, axis=0, return_index=True, return_inverse=True)
-    return first, of_row.ravel()
+    # Sixteen bits are sorted in linear time.
+    return first, of_row.ravel().astype(np.uint16 if len(first) < 2**16 else np.int64)
 
 
-def _factored(rows, group, members):
-    """Rows sorted by group, those of large groups replaced by the triangular factor of their cross-products."""
-    order = np.argsort(group, kind="stable")
-    rows, group, members = rows[order], group[order], members[order]
+def _packed(rows, group, cluster, members):
+    """Rows sorted by group made fewer: one for each cluster, or the triangular factor where that is shorter."""
+    if cluster is not None:
+        order = np.lexsort((cluster, group))
+        group, cluster = group[order], cluster[order]
+        new = np.flatnonzero(np.append(True, (group[1:] != group[:-1]) | (cluster[1:] != cluster[:-1])))
+        rows, members = (np.add.reduceat(values[order], new, axis=0) for values in (rows, members))
+        return rows, group[new], cluster[new], members
     width = rows.shape[1]
-    present, starts, sizes = np.unique(group, return_index=True, return_counts=True)
+    starts = np.flatnonzero(np.append(True, group[1:] != group[:-1]))
+    sizes = np.diff(np.append(starts, len(group)))
     large = np.flatnonzero(sizes > width)
     if not len(large):
-        return rows, group, members
-    factors = np.concatenate([np.linalg.qr(rows[starts[i] : starts[i] + sizes[i]], mode="r") for i in large])
+        return rows, group, None, members
+    factors = [_factor(rows[starts[i] : starts[i] + sizes[i]]) for i in large]
     counted = np.zeros((len(large), width), dtype=members.dtype)
     counted[:, 0] = np.add.reduceat(members, starts)[large]
     loose = np.repeat(sizes <= width, sizes)
-    group = np.concatenate([group[loose], np.repeat(present[large], width)])
-    order = np.argsort(group, kind="stable")
-    rows, members = np.concatenate([rows[loose], factors]), np.concatenate([members[loose], counted.ravel()])
-    return rows[order], group[order], members[order]
+    of_row = np.concatenate([group[loose], np.repeat(group[starts[large]], width)])
+    order = np.argsort(of_row, kind="stable")
+    rows, members = np.concatenate([rows[loose], *factors]), np.concatenate([members[loose], counted.ravel()])
+    return rows[order], of_row[order], None, members[order]
+
+
+def _factor(rows):
+    """Upper triangular matrix with the cross-products of `rows`."""
+    products = rows.T @ rows
+    try:
+        factor = np.linalg.cholesky(products, upper=True)
+    except np.linalg.LinAlgError:
+        factor = np.zeros_like(products)
+    # Products of columns that nearly explain each other have lost the digits of the difference.
+    if (np.diag(factor) ** 2 > 1e-3 * np.diag(products)).all():
+        return factor
+    return np.linalg.qr(rows, mode="r")
 
 
 def _earliest(first, of_group, n_groups):
