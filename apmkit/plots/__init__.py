@@ -13,7 +13,7 @@ from apmkit.plots.outcomes import outcomes
 from apmkit.plots.sensitivity import pretrend, sensitivity
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
-from apmkit.plots.synthetic import donor_weights, placebo_gaps, synthetic_paths
+from apmkit.plots.synthetic import donor_weights, gap_intervals, placebo_gaps, synthetic_paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,7 @@ __all__ = [
     "donor_weights",
     "dose_response",
     "event_study",
+    "gap_intervals",
     "forest",
     "funnel",
     "interrupted_series",

@@ -82,6 +82,42 @@ def placebo_gaps(estimate: Estimate, *, ax: Axes | None = None, label: str | Non
     return _over_time(ax, estimate, f"Gap in {label or estimate.outcome}")
 
 
+def gap_intervals(estimate: Estimate, *, ax: Axes | None = None, label: str | None = None) -> Axes:
+    """The gap between the treated unit and its synthetic control, with the interval of each period after treatment.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        From `apmkit.synth.conformal_intervals`.
+    ax : Axes, optional
+        Where to draw.
+    label : str, optional
+        Axis label with the unit of the outcome; the column name by default.
+
+    Raises
+    ------
+    ApmkitError
+        The estimate has no path of gaps, no row for each period, or no finite interval.
+    """
+    path, table = _detail(estimate, "path"), estimate.table
+    if "period" not in table:
+        raise ApmkitError("This estimate has no effect for each period: it comes from conformal_intervals(panel).")
+    bounded = table[np.isfinite(table["ci_low"]) & np.isfinite(table["ci_high"])]
+    if bounded.empty:
+        raise ApmkitError("No period has a finite interval: use a lower level, or a panel with more earlier periods.")
+    ax, blue = axes(ax), PALETTE["blue"]
+    ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+    name = f"{100 * estimate.level:.6g}% interval for each period"
+    if len(bounded) > 1:
+        ax.fill_between(
+            bounded["period"], bounded["ci_low"], bounded["ci_high"], color=PALETTE["sky"], alpha=0.35, lw=0
+        )
+    ax.vlines(bounded["period"], bounded["ci_low"], bounded["ci_high"], color=blue, lw=1.2, label=name)
+    broken_lines(ax, path.set_index("period")[["gap"]], color=blue, lw=2.2)
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    return _over_time(ax, estimate, f"Gap in {label or estimate.outcome}")
+
+
 def donor_weights(estimate: Estimate, *, ax: Axes | None = None, most: int = 20) -> Axes:
     """Weights of the donors, largest on top; those that round to zero are counted on the axis.
 
