@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from apmkit.columns import check_cohorts, count, show, starts_of_treatment, warn_of_starts
+from apmkit.columns import check_cohorts, show, starts_of_treatment, warn_of_starts
 from apmkit.database.arrow import batches
 from apmkit.database.source import READ_THE_ROWS, Database, dense
 from apmkit.database.sums import Sums
@@ -18,6 +20,10 @@ _MOST_BYTES = 150_000_000
 
 class _OutOfOrder(Exception):
     """Units are not in ascending order."""
+
+
+class _Refused(Exception):
+    """Rows are wrong; the argument is a function that queries the first of them and raises the error to tell."""
 
 
 def summed(source: Database, covariates: list[str]) -> dict[str, Any]:
@@ -53,11 +59,20 @@ def _read(source: Database, periods: np.ndarray, cluster_keys: np.ndarray | None
     for ordered in (False, True):
         reading = _Reading(source, periods, cluster_keys)
         try:
-            return reading.finished(batches(source.rows(periods, ordered=ordered)))
+            # A connection answers no other query while rows stream from it.
+            with closing(batches(source.rows(periods, ordered=ordered))) as stream:
+                reading.collect(stream)
         except _OutOfOrder:
             continue
+        except _Refused as refused:
+            refused.args[0]()
+            raise PanelError(
+                "The rows read do not pass their checks, but a query finds none that is wrong: make sure that nothing "
+                "writes to them, and that outcomes are small enough to be added."
+            ) from None
         except duckdb.Error as error:
             raise PanelError(f"DuckDB cannot read these columns as numbers: {str(error).splitlines()[0]}") from None
+        return reading.finished()
     raise PanelError(f"Column {source.columns['unit']!r} has no order: cast it to text or whole numbers.")
 
 
@@ -74,7 +89,8 @@ class _Reading:
         self.n_units = self.n_rows = self.n_waiting = 0
         self.entered_late, self.unseen = [], []
 
-    def finished(self, stream) -> Sums:
+    def collect(self, stream) -> None:
+        """Read all rows."""
         rest: dict[str, np.ndarray] = {}
         for batch in stream:
             begins = np.flatnonzero(batch["step"])
@@ -88,6 +104,9 @@ class _Reading:
                 head = {name: values[last:].copy() for name, values in batch.items()}
             rest = head
         self._take(rest)
+
+    def finished(self) -> Sums:
+        """All sums; warns of units whose treatment may have started before it was seen."""
         self._pool(everything=True)
         self._warn()
         return self.parts[0]
@@ -105,7 +124,7 @@ class _Reading:
         period = rows["period"] if self.dense else np.searchsorted(self.periods, rows["period"])
         y = rows["outcome"]
         if not np.isfinite(y.sum()):
-            self.source.refuse_not_finite("outcome")
+            raise _Refused(partial(self.source.refuse_not_finite, "outcome"))
         full = n_rows == n * n_periods and (period.reshape(n, -1) == np.arange(n_periods)).all()
         cell = None if full else np.repeat(np.arange(n) * n_periods, lengths) + period
 
@@ -119,12 +138,12 @@ class _Reading:
         def by_unit(role, values):
             first = values[starts]
             if not np.array_equal(np.repeat(first, lengths), values):
-                self.source.refuse_changes(role)
+                raise _Refused(partial(self.source.refuse_changes, role))
             return first
 
         outcomes = by_period(y)
         if not full and n_rows != n * n_periods - np.count_nonzero(np.isnan(outcomes)):
-            self.source.refuse_repeats()
+            raise _Refused(self.source.refuse_repeats)
         if self.shift is None:
             # A constant for each period that keeps the products small; it cancels in every estimate.
             seen = ~np.isnan(outcomes)
@@ -133,7 +152,7 @@ class _Reading:
         weights = cluster = None
         if "weights" in rows:
             if not (rows["weights"].min() > 0 and np.isfinite(rows["weights"].max())):
-                self._refuse_weights()
+                raise _Refused(self.source.refuse_weights)
             weights = by_unit("weights", rows["weights"])
         if self.cluster_keys is not None:
             keys = by_unit("cluster", rows["cluster"])
@@ -180,27 +199,16 @@ class _Reading:
 
     def _cohorts_from_treatment(self, treated, values):
         if not np.isin(values, (0.0, 1.0)).all():
-            self.source.refuse_missing("treatment", "drop those rows or fill them")
-            other = values[~np.isin(values, (0.0, 1.0))][0]
-            raise PanelError(f"Column {self.source.columns['treatment']!r} holds {other:g}: treatment is 0 or 1.")
+            raise _Refused(self.source.refuse_other_treatment)
         found = starts_of_treatment(treated)
         if found.off.any():
-            self.source.refuse_switches()
+            raise _Refused(self.source.refuse_switches)
         for kept, units, period in (
             (self.entered_late, found.late, found.first),
             (self.unseen, found.unseen, found.start),
         ):
             kept.append((len(units), self.n_units + units[:1], period[units[:1]]))
         return np.where(found.starts, self.periods[found.start].astype(float), np.inf)
-
-    def _refuse_weights(self):
-        source = self.source
-        source.refuse_not_finite("weights")
-        n, value, where = source.first(f"{source.weights} <= 0", "weights")
-        raise PanelError(
-            f"Column {source.columns['weights']!r} has {count(n, 'weight')} not above zero, first {value:g} {where}: "
-            "drop those rows or mend the weights."
-        )
 
     def _warn(self) -> None:
         counts, firsts = [], []

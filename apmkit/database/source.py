@@ -164,6 +164,19 @@ class Database:
             f"{self.columns['unit']} {show(unit)} in {time:.0f}: keep one row for each, or add them up."
         )
 
+    def refuse_weights(self) -> None:
+        self.refuse_not_finite("weights")
+        n, value, where = self.first(f"{self.weights} <= 0", "weights")
+        raise PanelError(
+            f"Column {self.columns['weights']!r} has {count(n, 'weight')} not above zero, first {value:g} {where}: "
+            "drop those rows or mend the weights."
+        )
+
+    def refuse_other_treatment(self) -> None:
+        self.refuse_not_finite("treatment")
+        _, value, where = self.first(f"{self.treatment}::DOUBLE NOT IN (0, 1)", "treatment")
+        raise PanelError(f"Column {self.columns['treatment']!r} holds {value:g} {where}: treatment is 0 or 1.")
+
     def refuse_switches(self) -> None:
         on, off = (f"{self.treatment}::DOUBLE = {value}" for value in (1, 0))
         switched = self.relation.aggregate(
