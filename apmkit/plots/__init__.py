@@ -32,9 +32,9 @@ __all__ = [
     "donor_weights",
     "dose_response",
     "event_study",
-    "gap_intervals",
     "forest",
     "funnel",
+    "gap_intervals",
     "interrupted_series",
     "intervals",
     "love",
@@ -65,6 +65,8 @@ def plot(estimate: Estimate, **options) -> Axes:
     """The figure that fits an estimate: event study, paths of a synthetic control, forest of studies, or intervals."""
     if "studies" in estimate.details and len(estimate.table) == 1:
         return forest(estimate, **options)
+    if "path" in estimate.details and "period" in estimate.table:
+        return gap_intervals(estimate, **options)
     for detail, figure in _FIGURES.items():
         if detail in estimate.details:
             return figure(estimate, **options)

@@ -97,24 +97,23 @@ def gap_intervals(estimate: Estimate, *, ax: Axes | None = None, label: str | No
     Raises
     ------
     ApmkitError
-        The estimate has no path of gaps, no row for each period, or no finite interval.
+        The estimate has no path of gaps or no row for each period.
     """
     path, table = _detail(estimate, "path"), estimate.table
     if "period" not in table:
         raise ApmkitError("This estimate has no effect for each period: it comes from conformal_intervals(panel).")
-    bounded = table[np.isfinite(table["ci_low"]) & np.isfinite(table["ci_high"])]
-    if bounded.empty:
-        raise ApmkitError("No period has a finite interval: use a lower level, or a panel with more earlier periods.")
     ax, blue = axes(ax), PALETTE["blue"]
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
-    name = f"{100 * estimate.level:.6g}% interval for each period"
-    if len(bounded) > 1:
-        ax.fill_between(
-            bounded["period"], bounded["ci_low"], bounded["ci_high"], color=PALETTE["sky"], alpha=0.35, lw=0
-        )
-    ax.vlines(bounded["period"], bounded["ci_low"], bounded["ci_high"], color=blue, lw=1.2, label=name)
+    bounded = table[np.isfinite(table["ci_low"]) & np.isfinite(table["ci_high"])]
+    if len(bounded):
+        period, low, high = (bounded[name] for name in ("period", "ci_low", "ci_high"))
+        ax.fill_between(period, low, high, color=PALETTE["sky"], alpha=0.35, lw=0)
+        level = f"{100 * estimate.level:.6g}%"
+        ax.vlines(period, low, high, color=blue, lw=1.2, label=f"{level} interval for each period")
+        ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    else:
+        ax.set_title("No finite interval", color=PALETTE["grey"], fontsize="small")
     broken_lines(ax, path.set_index("period")[["gap"]], color=blue, lw=2.2)
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
     return _over_time(ax, estimate, f"Gap in {label or estimate.outcome}")
 
 
