@@ -32,9 +32,9 @@ def imputation(
     """Effect of treatment on each cohort in each period, against outcomes imputed from untreated observations.
 
     Unit and period effects are fitted to untreated observations only; the effect is what treated observations add.
-    Extended two-way fixed effects (Wooldridge 2025) gives the same numbers: one regression with a dummy for each cohort
-    and period under treatment. In a balanced panel without weights ``small_sample="fixest"`` gives its clustered
-    standard errors too.
+    In a balanced panel extended two-way fixed effects (Wooldridge 2025), one regression with a dummy for each cohort
+    and period under treatment, gives the same numbers, and without weights ``small_sample="fixest"`` its standard
+    errors too. In a ragged panel that regression also learns unit effects from treated observations; this does not.
 
     Parameters
     ----------

@@ -104,7 +104,8 @@ def test_r2_within_r2_and_rmse_of_the_fit_are_those_of_r(agrees):
     left = ((y - result.table["estimate"][0] * d) ** 2).sum()
     total = ((panel.outcomes - panel.outcomes.mean()) ** 2).sum()
     ours = [result.n_obs, 1 - left / total, 1 - left / (y**2).sum(), np.sqrt(left / result.n_obs)]
-    agrees(ours, [values[name] for name in ("nobs", "r2", "wr2", "rmse")], within=1e-10, what="twfe", package="R fixest 0.14.2",
+    theirs = [values[name] for name in ("nobs", "r2", "wr2", "rmse")]
+    agrees(ours, theirs, within=1e-10, what="twfe", package="R fixest 0.14.2",
            case="fixest.castle.twfe, fit")  # fmt: skip
 
 
