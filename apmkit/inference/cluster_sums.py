@@ -129,7 +129,7 @@ def of_estimate(estimate: Estimate) -> ClusterSums:
     cluster, mass = combination.moments.cluster, combination.moments.rows[:, -1]
     np.add.at(scores, cluster, pair_scores)
     directions = np.tensordot(combination.weights * groups.n[:, None], basis, axes=([1, 2], [1, 2]))
-    kind, pairs = cluster, (cluster, group, mass)
+    kind, pairs = np.arange(n_clusters), (cluster, group, mass)
     if len(cells) == n_clusters:
         # One group in each cluster: those with the same group and weight are of one kind.
         kinds, of_pair = np.unique(np.column_stack([group, mass]), axis=0, return_inverse=True)
@@ -155,7 +155,7 @@ def of_arrays(
     order = np.argsort(codes, kind="stable")
     root = np.ones(len(order)) if weights is None else np.sqrt(weights[order])
     scale = np.linalg.norm(x, axis=0)
-    basis, r = np.linalg.qr(x[order] / scale * root[:, None])
+    basis, r = np.linalg.qr(x[order] / np.where(scale > 0, scale, 1.0) * root[:, None])
     if np.abs(np.diag(r)).min() < 1e-9 * np.abs(np.diag(r)).max():
         raise EstimationError("The regressors are collinear: leave one of them out.")
     starts = np.searchsorted(codes[order], np.arange(len(labels) + 1))
