@@ -122,11 +122,11 @@ def regression_discontinuity(
     columns = [finite(data, outcome)]
     if treatment is not None:
         columns.append(two_groups(data, treatment).astype(float))
-    kept = np.abs(values - cutoff) >= donut
     sides = sides_of(
-        values, columns, cutoff, running, kept,
+        values, columns, cutoff, running, donut,
         covariates=matrix(data, names), cluster=clusters(data, cluster)[0] if cluster else None,
     )  # fmt: skip
+    kept = np.abs(values - cutoff) >= donut
     rule = "given"
     if bandwidth is None:
         h, b = mse_bandwidths(sides, order, kernel)
@@ -195,10 +195,15 @@ def regression_discontinuity(
     return replace(estimate, table=estimate.table.assign(estimate=estimates["estimate"].iloc[0]))
 
 
-def sides_of(values, columns, cutoff, running, kept, *, covariates=None, cluster=None) -> list[Side]:
+def sides_of(values, columns, cutoff, running, donut=0.0, *, covariates=None, cluster=None) -> list[Side]:
     """Rows below and above the cutoff in the order of the running variable, outcomes less their means."""
     if not isinstance(cutoff, Real) or not np.isfinite(cutoff):
         raise ApmkitError(f"cutoff={cutoff!r} is not a finite number: give the value at which the rule switches.")
+    kept = np.abs(values - cutoff) >= donut
+    if not kept.any():
+        raise EstimationError(
+            f"All rows are closer than donut={donut:g} to the cutoff {cutoff:g}: give a smaller donut."
+        )
     y = np.column_stack(columns)
     covariates = np.empty((len(values), 0)) if covariates is None else covariates
     y, covariates = y - y[kept].mean(axis=0), covariates - covariates[kept].mean(axis=0)

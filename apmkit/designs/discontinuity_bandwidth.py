@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from apmkit.columns import count
 from apmkit.designs.discontinuity_fit import Side, covariate_slopes
 from apmkit.errors import EstimationError
 
@@ -76,8 +77,8 @@ def _error_terms(side, derivative, order, bias_order, bandwidth, bias_bandwidth,
     for part, needed in ((near, order), (side.within(bias_bandwidth, kernel), bias_order)):
         if part.distinct <= needed:
             raise EstimationError(
-                f"Only {part.distinct} distinct values of the running variable lie in a preliminary bandwidth on one "
-                f"side of the cutoff, and {needed + 1} are needed to choose a bandwidth: give bandwidth."
+                f"{count(part.distinct, 'distinct value')} of the running variable in a preliminary bandwidth on one side of "
+                f"the cutoff are too few to choose a bandwidth, which needs {needed + 1}: give bandwidth."
             )
     if side.covariates.shape[1]:
         side = side.adjusted(covariate_slopes([side], order, bandwidth, kernel))

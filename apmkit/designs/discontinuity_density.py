@@ -185,7 +185,7 @@ def _sides(data, running, cutoff, kernel):
         raise EstimationError(f"Column {running!r} has one row: a density needs more.")
     ranked = np.sort(values)
     share = np.searchsorted(ranked, values, "right") / (len(values) - 1)
-    return sides_of(values, [share], cutoff, running, np.ones(len(values), dtype=bool))
+    return sides_of(values, [share], cutoff, running)
 
 
 def _fits(sides, bandwidth, kernel, running):
@@ -208,8 +208,8 @@ def _bandwidths(sides, kernel, running):
     for name, distance in zip(("below", "above"), distances, strict=True):
         if len(distance) < FEWEST:
             raise EstimationError(
-                f"Column {running!r} has {len(distance)} distinct values {name} the cutoff, and {FEWEST} are needed to "
-                "choose a bandwidth: give bandwidth."
+                f"Column {running!r} has {count(len(distance), 'distinct value')} {name} the cutoff, and {FEWEST} are needed "
+                "to choose a bandwidth: give bandwidth."
             )
     fewest = [distance[FEWEST - 1] for distance in distances]
     z = x.mean() / sd
