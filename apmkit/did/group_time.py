@@ -11,7 +11,15 @@ import pandas as pd
 
 from apmkit.did.conditional import Compared, Comparisons, conditional
 from apmkit.did.doubly_robust import NO_COMPARISON
-from apmkit.did.kernel import Groups, Moments, check_small_sample, finish, fixest_factor
+from apmkit.did.kernel import (
+    Blockwise,
+    Groups,
+    Moments,
+    blocks_of_groups,
+    check_small_sample,
+    finish,
+    fixest_factor,
+)
 from apmkit.did.sample import Sample
 from apmkit.errors import EstimationError, warn
 from apmkit.estimate import Estimate
@@ -244,18 +252,37 @@ def _differences(panel: Panel, comparisons: Comparisons, by_pairs: bool) -> Comp
     moments = Moments.of(groups, centre_units=by_pairs)
     profile, mass, total = groups.profile.T, groups.mass.T, moments.total.T
     t, base = comparisons.t, comparisons.base
-    treated, controls = groups.cohorts == comparisons.cohort[:, None], comparisons.controls(groups.cohorts)
-    both = (profile[t] > 0) & (profile[base] > 0) if by_pairs else True
-    weights, centring = np.zeros((*treated.shape, len(profile))), np.zeros(treated.shape)
-    identified, term = np.ones(len(t), dtype=bool), np.arange(len(t))
-    for side, sign in ((treated & both, 1.0), (controls & both, -1.0)):
-        for period, direction in ((t, sign), (base, -sign)):
-            weighed = np.maximum(t, base) if by_pairs else period
-            size = (side * mass[weighed]).sum(axis=1, keepdims=True)
-            identified &= size[:, 0] > 0
-            per_unit = side * profile[weighed] / np.where(size > 0, size, 1.0)
-            mean = (per_unit * total[period]).sum(axis=1, keepdims=True)
-            weights[term, :, period] += direction * per_unit
-            centring += direction * per_unit * mean
+    shape, term = (len(t), len(groups.n), len(profile)), np.arange(len(t))
+    parts = blocks_of_groups(shape)
+
+    def terms_of_means(part):
+        """Sign, period, mass and weights of units of each of the four means, for a slice of the groups."""
+        cohorts = groups.cohorts[part]
+        both = (profile[t, part] > 0) & (profile[base, part] > 0) if by_pairs else True
+        treated, controls = cohorts == comparisons.cohort[:, None], comparisons.controls(cohorts)
+        for side, sign in ((treated & both, 1.0), (controls & both, -1.0)):
+            for period, direction in ((t, sign), (base, -sign)):
+                weighed = np.maximum(t, base) if by_pairs else period
+                yield direction, period, side * mass[weighed, part], side * profile[weighed, part]
+
+    sizes, sums = np.zeros((4, len(t))), np.zeros((4, len(t)))
+    for part in parts:
+        for i, (_, period, masses, profiles) in enumerate(terms_of_means(part)):
+            sizes[i] += masses.sum(axis=1)
+            sums[i] += (profiles * total[period, part]).sum(axis=1)
+    identified = (sizes > 0).all(axis=0)
+    sizes = np.where(sizes > 0, sizes, 1.0)
+    centring = np.zeros(shape[:2])
+    for part in parts:
+        for (direction, _, _, profiles), size, total_of in zip(terms_of_means(part), sizes, sums, strict=True):
+            centring[:, part] += direction * profiles * (total_of / size**2)[:, None]
+
+    def block(part):
+        weights = np.zeros((len(t), part.stop - part.start, len(profile)))
+        for (direction, period, _, profiles), size in zip(terms_of_means(part), sizes, strict=True):
+            weights[term, :, period] += direction * profiles / size[:, None]
+        return weights
+
+    weights = Blockwise(shape, parts, block).smallest()
     unidentified = {NO_COMPARISON: np.flatnonzero(~identified).tolist()}
     return Compared(moments, identified, unidentified, weights, centring)

@@ -14,6 +14,7 @@ weights that change over time make every unit its own group; nothing else change
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -195,6 +196,55 @@ class Moments:
         return cohorts, counts
 
 
+_BLOCK = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Blockwise:
+    """Weights made for a block of groups at a time, where all would be too many to keep.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        Terms, groups, periods.
+    parts : list of slice
+        Blocks of groups.
+    block : callable
+        Weights of such a slice, shape (terms, groups in the slice, periods).
+    """
+
+    shape: tuple[int, int, int]
+    parts: list[slice]
+    block: Callable[[slice], np.ndarray]
+
+    def smallest(self) -> Blockwise | np.ndarray:
+        """An array where it is small."""
+        return np.asarray(self) if math.prod(self.shape) <= 2 * _BLOCK else self
+
+    def __getitem__(self, terms) -> Blockwise | np.ndarray:
+        """The array of one term, or the weights of several."""
+        if np.ndim(terms) == 0 and not isinstance(terms, slice):
+            return np.concatenate([self.block(part)[terms] for part in self.parts])
+        if isinstance(terms, slice) and terms == slice(None):
+            return self
+        return self.averaged(np.eye(self.shape[0])[terms])
+
+    def averaged(self, matrix: np.ndarray) -> Blockwise | np.ndarray:
+        """Linear combinations `matrix` (rows, terms) of the terms."""
+        shape = (len(matrix), *self.shape[1:])
+        of_terms = self.block
+        return Blockwise(shape, self.parts, lambda part: np.tensordot(matrix, of_terms(part), axes=(1, 0))).smallest()
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.concatenate([self.block(part) for part in self.parts], axis=1)
+
+
+def blocks_of_groups(shape: tuple[int, int, int]) -> list[slice]:
+    """Slices of the groups for which weights of this shape are small."""
+    step = max(1, _BLOCK // (shape[0] * shape[2]))
+    return [slice(a, min(a + step, shape[1])) for a in range(0, shape[1], step)]
+
+
 @dataclass(frozen=True, eq=False)
 class Combination:
     """Estimates as weights on outcomes, with what their covariance and averages need.
@@ -202,7 +252,7 @@ class Combination:
     Attributes
     ----------
     moments : Moments
-    weights : ndarray, shape (terms, n_groups, n_periods)
+    weights : ndarray or Blockwise, shape (terms, n_groups, n_periods)
     centring : ndarray, shape (terms, n_groups)
     factor : float
         Small-sample factor of the covariance.
@@ -217,7 +267,7 @@ class Combination:
     """
 
     moments: Moments
-    weights: np.ndarray
+    weights: np.ndarray | Blockwise
     centring: np.ndarray
     factor: float
     size: np.ndarray
@@ -229,25 +279,33 @@ class Combination:
     def groups(self) -> Groups:
         return self.moments.groups
 
-    @property
-    def estimates(self) -> np.ndarray:
-        return np.tensordot(self.weights, self.moments.total, axes=([1, 2], [0, 1]))
-
     @cached_property
-    def _coefficients(self) -> np.ndarray:
-        return np.concatenate([self.weights, -self.centring[:, :, None]], axis=2)
+    def estimates(self) -> np.ndarray:
+        total = self.moments.total
+        return sum(np.tensordot(w, total[part], axes=([1, 2], [0, 1])) for part, w in self._blocks())
+
+    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Slices of the groups, and their weights."""
+        if isinstance(self.weights, Blockwise):
+            yield from ((part, self.weights.block(part)) for part in self.weights.parts)
+        else:
+            yield slice(0, self.weights.shape[1]), self.weights
 
     def covariance(self) -> np.ndarray:
         moments = self.moments
         panel = moments.groups.panel
         n_groups, width = len(moments.starts) - 1, moments.rows.shape[1]
-        if self.adjusted is None and panel.cluster == panel.unit and n_groups * width <= len(moments.rows):
-            half = self._coefficients.transpose(1, 0, 2) @ moments.cross
-            covariance = np.einsum("gjt,lgt->jl", half, self._coefficients, optimize=True)
-            products = np.einsum("jgt,gtt->j", self._coefficients**2, moments.cross)
+        apart = self.adjusted is None and panel.cluster == panel.unit
+        if apart and n_groups * width <= len(moments.rows) and not isinstance(self.weights, Blockwise):
+            coefficients = np.concatenate([self.weights, -self.centring[:, :, None]], axis=2)
+            half = coefficients.transpose(1, 0, 2) @ moments.cross
+            covariance = np.einsum("gjt,lgt->jl", half, coefficients, optimize=True)
+            products = np.einsum("jgt,gtt->j", coefficients**2, moments.cross)
             if (np.diag(covariance) > 1e-9 * products).all():
                 return self.factor * covariance
         # By scores also where the products cancel: outcomes without noise would leave a variance below zero.
+        if apart:
+            return self.factor * sum(score @ score.T for _, score in self._scores_of_rows())
         score = self._scores()
         return self.factor * score @ score.T
 
@@ -261,23 +319,35 @@ class Combination:
         if self.adjusted is not None:
             return self.adjusted
         moments = self.moments
-        cluster, n_clusters = moments.cluster, moments.groups.panel.n_clusters
-        if cluster is None:
-            cluster, n_clusters = np.arange(len(moments.rows)), len(moments.rows)
-        scores = np.zeros((len(self.size), n_clusters))
-        if len(moments.rows) == len(moments.groups.n):
-            np.add.at(scores.T, cluster, np.einsum("jkt,kt->kj", self._coefficients, moments.rows))
-            return scores
-        for group, (a, b) in enumerate(zip(moments.starts[:-1], moments.starts[1:], strict=True)):
-            scores[:, cluster[a:b]] += self._coefficients[:, group, :] @ moments.rows[a:b].T
+        scores = np.zeros((len(self.size), moments.groups.panel.n_clusters))
+        for rows, score in self._scores_of_rows():
+            if moments.groups.panel.cluster == moments.groups.panel.unit:
+                scores[:, moments.cluster[rows]] = score
+            else:
+                np.add.at(scores.T, moments.cluster[rows], score.T)
         return scores
+
+    def _scores_of_rows(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Slices of the rows of the moments, and their scores, shape (terms, rows in the slice)."""
+        starts, rows = self.moments.starts, self.moments.rows
+        for part, weights in self._blocks():
+            coefficients = np.concatenate([weights, -self.centring[:, part, None]], axis=2)
+            first, last = starts[part.start], starts[part.stop]
+            if last - first == part.stop - part.start:
+                yield slice(first, last), np.einsum("jkt,kt->jk", coefficients, rows[first:last])
+                continue
+            score = np.empty((len(coefficients), last - first))
+            for group, (a, b) in enumerate(zip(starts[part], starts[part.start + 1 : part.stop + 1], strict=True)):
+                score[:, a - first : b - first] = coefficients[:, group, :] @ rows[a:b].T
+            yield slice(first, last), score
 
     def averaged(self, matrix: np.ndarray, size: np.ndarray, shift: np.ndarray | None = None) -> Combination:
         """Linear combinations `matrix` (rows, terms) of the terms; `shift` (rows, n_groups) moves the centring."""
         centring = matrix @ self.centring
+        weights = self.weights
         return Combination(
             self.moments,
-            np.tensordot(matrix, self.weights, axes=(1, 0)),
+            weights.averaged(matrix) if isinstance(weights, Blockwise) else np.tensordot(matrix, weights, axes=(1, 0)),
             centring if shift is None else centring - shift,
             self.factor,
             size,
