@@ -93,7 +93,7 @@ def sensitivity(
     1  1.0  1.032  2.968
     >>> sensitivity(published, "smoothness", m=0.5).round(3)
          m    low   high
-    0  0.5  0.594  3.206
+    0  0.5  0.628  3.237
     """
     coefficients, effect, level = _checked(estimate, kind, weights, level)
     values = np.atleast_1d(np.asarray(_default(coefficients, kind, level) if m is None else m, dtype=float))
