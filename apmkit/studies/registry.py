@@ -7,7 +7,7 @@ import importlib
 
 from apmkit.studies.study import Study, StudyError
 
-NAMES = ("us/mssp_downside_risk", "canada/bc_lfp", "methods/estimators_on_trial")
+NAMES = ("us/mssp_downside_risk", "canada/bc_lfp", "methods/estimators_on_trial", "methods/weights")
 """``us/mssp_downside_risk`` is `STUDY` in ``apmkit/studies/us_mssp_downside_risk.py``."""
 
 
@@ -15,7 +15,7 @@ def names() -> tuple[str, ...]:
     """Names of all studies.
 
     >>> names()
-    ('us/mssp_downside_risk', 'canada/bc_lfp', 'methods/estimators_on_trial')
+    ('us/mssp_downside_risk', 'canada/bc_lfp', 'methods/estimators_on_trial', 'methods/weights')
     """
     return NAMES
 
