@@ -13,12 +13,10 @@ from scipy import special
 from apmkit.columns import count, finite
 from apmkit.designs.discontinuity_bandwidth import mse_bandwidths
 from apmkit.designs.discontinuity_fit import KERNELS, Jumps, Side, covariate_slopes
-from apmkit.designs.discontinuity_picture import binned_means, local_curve
+from apmkit.designs.discontinuity_picture import SIDES, binned_means, local_curve
 from apmkit.designs.sample import check_columns, clusters, dependent_columns, matrix, names_of, two_groups
 from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
-
-SIDES = ("below", "above")
 
 
 def regression_discontinuity(
@@ -138,12 +136,10 @@ def regression_discontinuity(
     _check_outcome(sides, max(h, b), kernel, outcome)
     if cluster is not None:
         _warn_of_few_clusters(sides, h, kernel, cluster)
-    slopes = np.zeros((0, len(columns)))
-    if names:
-        slopes = _slopes(sides, order, h, kernel, names)
-        sides = [side.adjusted(slopes) for side in sides]
+    slopes = _slopes(sides, order, h, kernel, names) if names else np.zeros((0, len(columns)))
+    adjusted = [side.adjusted(slopes) for side in sides]
 
-    jumps = Jumps.at_cutoff(sides, h, b, order, kernel)
+    jumps = Jumps.at_cutoff(adjusted, h, b, order, kernel)
     details = {"bandwidths": sizes}
     diagnostics = {}
     if treatment is None:
@@ -157,17 +153,11 @@ def regression_discontinuity(
         ratio = jump / share - np.array([0.0, gradient @ (jumps.sizes[0] - jumps.sizes[1])])
         estimates = _rows(ratio, jumps.se(gradient), level)
     details["estimates"] = estimates
-    level_of_outcome = columns[0][kept].mean()
-    details["bins"] = pd.concat(
-        [binned_means(values[kept & at], columns[0][kept & at], level).assign(side=name)
-         for name, at in zip(SIDES, (values < cutoff, values >= cutoff), strict=True)], ignore_index=True,
-    )  # fmt: skip
-    details["curve"] = pd.concat(
-        [local_curve(side, h, order, kernel, level).assign(side=name) for name, side in zip(SIDES, sides, strict=True)],
-        ignore_index=True,
-    )
-    details["curve"]["running"] += cutoff
-    details["curve"][["fit", "ci_low", "ci_high"]] += level_of_outcome
+    details["bins"] = binned_means(sides, level)
+    details["curve"] = local_curve(adjusted, h, order, kernel, level)
+    for table in (details["bins"], details["curve"]):
+        table["running"] += cutoff
+        table[["outcome", "ci_low", "ci_high"]] += columns[0][kept].mean()
     if names:
         details["covariates"] = pd.DataFrame({"covariate": names, "slope": slopes[:, 0]})
 

@@ -77,8 +77,8 @@ def _error_terms(side, derivative, order, bias_order, bandwidth, bias_bandwidth,
     for part, needed in ((near, order), (side.within(bias_bandwidth, kernel), bias_order)):
         if part.distinct <= needed:
             raise EstimationError(
-                f"{count(part.distinct, 'distinct value')} of the running variable in a preliminary bandwidth on one side of "
-                f"the cutoff are too few to choose a bandwidth, which needs {needed + 1}: give bandwidth."
+                f"{count(part.distinct, 'distinct value')} of the running variable in a preliminary bandwidth on one "
+                f"side of the cutoff are too few to choose a bandwidth, which needs {needed + 1}: give bandwidth."
             )
     if side.covariates.shape[1]:
         side = side.adjusted(covariate_slopes([side], order, bandwidth, kernel))

@@ -208,8 +208,8 @@ def _bandwidths(sides, kernel, running):
     for name, distance in zip(("below", "above"), distances, strict=True):
         if len(distance) < FEWEST:
             raise EstimationError(
-                f"Column {running!r} has {count(len(distance), 'distinct value')} {name} the cutoff, and {FEWEST} are needed "
-                "to choose a bandwidth: give bandwidth."
+                f"Column {running!r} has {count(len(distance), 'distinct value')} {name} the cutoff, and {FEWEST} are "
+                "needed to choose a bandwidth: give bandwidth."
             )
     fewest = [distance[FEWEST - 1] for distance in distances]
     z = x.mean() / sd

@@ -8,9 +8,11 @@ from scipy import special
 
 from apmkit.designs.discontinuity_fit import Side
 
+SIDES = ("below", "above")
 
-def binned_means(x: np.ndarray, y: np.ndarray, level: float) -> pd.DataFrame:
-    """Means of quantile-spaced bins of one side, with t intervals.
+
+def binned_means(sides: list[Side], level: float) -> pd.DataFrame:
+    """Means of quantile-spaced bins on each side, with t intervals.
 
     The number of bins has the least integrated mean squared error, by spacings: curvature from a global polynomial of
     order four, variance from neighbours. A value of the running variable is never split between bins.
@@ -18,16 +20,18 @@ def binned_means(x: np.ndarray, y: np.ndarray, level: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `running` and `outcome` (means of a bin), `ci_low`, `ci_high` (missing with one row), `n`.
+        `running` and `outcome` (means of a bin), `ci_low`, `ci_high` (missing with one row), `n`, `side`. Measured from
+        the cutoff and from the mean of the outcome.
 
     References
     ----------
     Calonico, S., Cattaneo, M. D. and Titiunik, R. (2015), Journal of the American Statistical Association 110(512).
     """
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    centre = y.mean()
-    y = y - centre
+    return pd.concat([_bins(side.x, side.y[:, 0], level).assign(side=name)
+                      for name, side in zip(SIDES, sides, strict=True)], ignore_index=True)  # fmt: skip
+
+
+def _bins(x, y, level):
     n, distinct = len(x), int(np.count_nonzero(np.diff(x))) + 1
     bins = 1
     noise = float((np.diff(y) ** 2).sum()) / (2 * n)
@@ -44,21 +48,24 @@ def binned_means(x: np.ndarray, y: np.ndarray, level: float) -> pd.DataFrame:
     half = np.full(len(size), np.nan)
     df = size[several] - 1
     half[several] = special.stdtrit(df, 0.5 + level / 2) * np.sqrt(squares[several] / df / size[several])
-    mean += centre
     return pd.DataFrame({
         "running": np.bincount(at, x) / size, "outcome": mean, "ci_low": mean - half, "ci_high": mean + half, "n": size,
     })  # fmt: skip
 
 
-def local_curve(side: Side, h: float, order: int, kernel: str, level: float, points: int = 41) -> pd.DataFrame:
-    """The polynomial fitted at the cutoff, drawn over the rows it uses, with pointwise conventional intervals.
+def local_curve(sides: list[Side], h: float, order: int, kernel: str, level: float) -> pd.DataFrame:
+    """The polynomials fitted at the cutoff, drawn over the rows they use, with pointwise conventional intervals.
 
     Returns
     -------
     DataFrame
-        `running` (less the cutoff), `fit` (less the mean of the outcome), `ci_low`, `ci_high`.
+        `running`, `outcome`, `ci_low`, `ci_high`, `side`. Measured from the cutoff and from the mean of the outcome.
     """
-    near = side.within(h, kernel)
+    return pd.concat([_curve(side.within(h, kernel), h, order, kernel, level).assign(side=name)
+                      for name, side in zip(SIDES, sides, strict=True)], ignore_index=True)  # fmt: skip
+
+
+def _curve(near, h, order, kernel, level, points=41):
     weights = near.coefficients(order, h, kernel)
     end = near.x[0] if near.x[0] < 0 else near.x[-1]
     grid = np.linspace(min(end, 0.0), max(end, 0.0), points)
@@ -69,4 +76,4 @@ def local_curve(side: Side, h: float, order: int, kernel: str, level: float, poi
     fit = powers @ (weights @ near.y[:, 0])
     variance = np.einsum("pk,kl,pl->p", powers, scores @ scores.T, powers)
     half = special.ndtri(0.5 + level / 2) * np.sqrt(np.maximum(variance, 0))
-    return pd.DataFrame({"running": grid, "fit": fit, "ci_low": fit - half, "ci_high": fit + half})
+    return pd.DataFrame({"running": grid, "outcome": fit, "ci_low": fit - half, "ci_high": fit + half})

@@ -48,7 +48,7 @@ def discontinuity(
     ax.vlines(bins["running"], bins["ci_low"], bins["ci_high"], color=PALETTE["light"], lw=1.2)
     ax.plot(bins["running"], bins["outcome"], "o", color=grey, ms=3.5, label=f"mean of a bin with {level} interval")
     for first, (_, curve) in enumerate(estimate.details["curve"].groupby("side")):
-        ax.plot(curve["running"], curve["fit"], color=blue, lw=2, label=None if first else "local polynomial")
+        ax.plot(curve["running"], curve["outcome"], color=blue, lw=2, label=None if first else "local polynomial")
         ax.fill_between(curve["running"], curve["ci_low"], curve["ci_high"], color=blue, alpha=0.2, lw=0,
                         label=None if first else f"{level} interval of the line")  # fmt: skip
     _finish(ax, found["cutoff"], running or found["running"], label or estimate.outcome)

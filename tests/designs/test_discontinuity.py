@@ -140,7 +140,7 @@ def test_a_donut_leaves_out_and_counts_the_rows_next_to_the_cutoff():
 def test_the_curve_meets_the_cutoff_with_the_jump_of_the_estimate():
     estimate = fit(people(), cutoff=0.1)
     curve, bins = estimate.details["curve"], estimate.details["bins"]
-    at = curve[np.isclose(curve["running"], 0.1)].set_index("side")["fit"]
+    at = curve[np.isclose(curve["running"], 0.1)].set_index("side")["outcome"]
     assert at["above"] - at["below"] == pytest.approx(estimate.table["estimate"].item(), abs=1e-10)
     assert bins["n"].sum() == 400
     for side, rows in bins.groupby("side"):

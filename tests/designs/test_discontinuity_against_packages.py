@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import apmkit as apm
-from apmkit.designs.discontinuity_picture import binned_means
 
 EXPECTED = Path(__file__).parents[1] / "expected" / "designs"
 DATA = pd.read_csv(EXPECTED / "discontinuity.csv")
@@ -50,10 +49,8 @@ def test_the_fixture_covers_what_it_should():
 
 
 def test_the_number_of_bins_is_that_of_rdplot():
-    low = DATA["score"] < 0
-    bins = [len(binned_means(DATA.loc[side, "score"].to_numpy(), DATA.loc[side, "visits"].to_numpy(), 0.95))
-            for side in (low, ~low)]  # fmt: skip
-    assert bins == RDROBUST["bins"]["J"]
+    fit = apm.regression_discontinuity(DATA, outcome="visits", running="score")
+    assert fit.details["bins"].groupby("side").size()[["below", "above"]].tolist() == RDROBUST["bins"]["J"]
 
 
 @pytest.mark.usefixtures("quiet")

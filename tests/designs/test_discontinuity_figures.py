@@ -32,7 +32,7 @@ def test_the_jump_is_drawn_with_bins_lines_and_bands(frame):
     bins, curve = estimate.details["bins"], estimate.details["curve"]
     np.testing.assert_allclose(ax.lines[0].get_xydata(), bins[["running", "outcome"]])
     for line, side in zip(ax.lines[1:3], ("above", "below"), strict=True):
-        np.testing.assert_allclose(line.get_xydata(), curve.loc[curve["side"] == side, ["running", "fit"]])
+        np.testing.assert_allclose(line.get_xydata(), curve.loc[curve["side"] == side, ["running", "outcome"]])
     intervals = np.array(ax.collections[0].get_segments())[:, :, 1]
     np.testing.assert_allclose(intervals, bins[["ci_low", "ci_high"]])
     assert ax.lines[-1].get_xdata()[0] == 65
