@@ -42,7 +42,7 @@ def pretrend_power(
     level : float, optional
         One less the size of each such test; the level of the estimate by default.
     seed : int
-        Seed of the numerical integration with more than three coefficients before treatment (accurate to about 1e-5).
+        Seed of the numerical integration with more than two coefficients before treatment, accurate to about 1e-5.
 
     Returns
     -------
@@ -219,8 +219,6 @@ def _box(low: np.ndarray, high: np.ndarray, mean: np.ndarray, covariance: np.nda
     low, high = (low - mean) / sd, (high - mean) / sd
     if len(mean) == 1:
         return float(special.ndtr(high[0]) - special.ndtr(low[0]))
-    normal = stats.multivariate_normal(
-        cov=covariance / np.outer(sd, sd), allow_singular=True, seed=np.random.default_rng(seed), maxpts=200_000,
-        abseps=1e-6, releps=1e-6,
-    )  # fmt: skip
+    correlation, random = covariance / np.outer(sd, sd), np.random.default_rng(seed)
+    normal = stats.multivariate_normal(cov=correlation, allow_singular=True, seed=random, abseps=1e-5, releps=1e-5)
     return float(np.clip(normal.cdf(high, lower_limit=low), 0.0, 1.0))
