@@ -67,8 +67,8 @@ def instrumental_variables(
         `details["first_stage"]`: coefficients of the instruments. `diagnostics`: `anderson_rubin` in words, and its
         p-value of no effect; `effective_f` and `effective_f_critical`, above which the bias of two-stage least squares
         is at most 10 % of its worst case with 95 % confidence (simplified procedure); `first_stage_f`; `wu_hausman_p`
-        against exogenous treatment; `overidentification_p` with several instruments: Sargan's test, or if robust
-        Hansen's J.
+        against exogenous treatment (robust: Wooldridge's regression); `overidentification_p` with several instruments:
+        Sargan's test, or if robust Hansen's J.
 
     Raises
     ------
@@ -162,11 +162,11 @@ def instrumental_variables(
             "effective_f": effective,
             "effective_f_critical": critical,
             "first_stage_f": reduced.first_stage_f(),
-            "wu_hausman_p": _wu_hausman(y, d, z, ones, at, n_clusters, kind),
+            "wu_hausman_p": float((fit.wu_hausman() if kind == "unadjusted" else fit.wooldridge_regression).pval),
             **overidentified,
         },
         details={
-            "anderson_rubin": pd.DataFrame(intervals, columns=["low", "high"]),
+            "anderson_rubin": pd.DataFrame(intervals, columns=["low", "high"], dtype=float),
             "first_stage": reduced.first_stage(instruments, unit, level),
         },
         call=f"instrumental_variables({outcome!r}, treatment={treatment!r}, instruments={instruments!r}, "
@@ -305,19 +305,3 @@ class _ReducedForm:
             n_units=0,
             n_clusters=0,
         ).table
-
-
-def _wu_hausman(y, d, z, ones, at, n_clusters, kind) -> float:
-    """p-value of the residual of the first stage in the regression of the outcome (control function)."""
-    everything = np.column_stack([ones, z])
-    v = d - everything @ np.linalg.lstsq(everything, d, rcond=None)[0]
-    others = np.linalg.qr(np.column_stack([ones, d]))[0]
-    own, rest = v - others @ (others.T @ v), y - others @ (others.T @ y)
-    coefficient = own @ rest / (own @ own)
-    residuals = rest - coefficient * own
-    free = len(y) - others.shape[1] - 1
-    if kind == "unadjusted":
-        return float(2 * stats.t.sf(abs(coefficient) / np.sqrt(residuals @ residuals / free / (own @ own)), free))
-    factor = (len(y) - 1) / free if kind == "cluster" else len(y) / free
-    variance = factor * covariance_of((own * residuals / (own @ own))[:, None], at, n_clusters).item()
-    return float(2 * stats.t.sf(abs(coefficient) / np.sqrt(variance), n_clusters - 1 if kind == "cluster" else free))

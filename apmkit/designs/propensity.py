@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import linalg
 
 from apmkit.columns import count
 from apmkit.did.doubly_robust import NotConverged, NotIdentified, logit
@@ -44,13 +45,14 @@ def fit_propensity(treated: np.ndarray, covariates: np.ndarray, names: Sequence[
     x = np.column_stack([np.ones(len(treated)), covariates])
     try:
         p, information = logit(x, treated, np.ones(len(treated)))
-        apart = bool((information == 0).all()) or np.linalg.cond(information) > 1e12
+        # Spread of treatment that is left along the direction with least; none where covariates decide.
+        apart = linalg.eigh(information, x.T @ x, eigvals_only=True)[0] < 1e-7
     except (NotIdentified, NotConverged):
         apart = True
     if apart:
         raise EstimationError(
-            f"The covariates{_separating(treated, covariates, names)} tell rows with and without treatment apart for "
-            "some values: there is nobody to compare with; leave out or coarsen that covariate, or restrict both groups "
+            f"The covariates{_separating(treated, covariates, names)} tell rows with and without treatment apart for some "
+            "values: there is nobody to compare with; leave out or coarsen that covariate, or restrict both groups "
             "to where they overlap."
         )
     return Propensity(x, p, np.linalg.solve(information, (x * (treated - p)[:, None]).T).T)

@@ -282,7 +282,7 @@ def test_a_control_needs_two_groups_and_common_periods(make_series, messages):
     with pytest.raises(ApmkitError, match="treated='DC' is not in column 'area', which holds 'MD', 'VA'"):
         apm.comparative_interrupted_time_series(both, **roles, treated="DC")
     three = pd.concat([both, make_series(60, seed=2).assign(area="DC")])
-    with pytest.raises(ApmkitError, match="'area' holds 3 values, .* mean of several controls"):
+    with pytest.raises(ApmkitError, match=r"'area' holds 3 values, .* mean of several controls"):
         apm.comparative_interrupted_time_series(three, **roles, treated="MD")
     apart = both.assign(t=both["t"] + 100 * (both["area"] == "VA"))
     with (
