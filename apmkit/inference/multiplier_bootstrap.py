@@ -31,7 +31,7 @@ def multiplier_bootstrap(
     estimate : Estimate
         With an `influence`, also after `aggregate`.
     weights : {"mammen", "rademacher", "webb"}
-        Mammen's two points, as in R did; signs; or six points.
+        Mammen's two points, as in the article; signs, as R did draws them; or six points.
     draws : int
     level : float, optional
         The level of the estimate by default.

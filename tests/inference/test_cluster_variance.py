@@ -13,8 +13,10 @@ from scipy import stats
 import apmkit as apm
 from apmkit.errors import ApmkitError, DesignWarning, EstimationError
 
-R = json.loads((Path(__file__).parents[1] / "expected" / "inference" / "castle.json").read_text())["entries"]
-VERSIONS = json.loads((Path(__file__).parents[1] / "expected" / "inference" / "castle.json").read_text())["R_packages"]
+EXPECTED = Path(__file__).parents[1] / "expected" / "inference"
+FROM_R = json.loads((EXPECTED / "castle.json").read_text())
+R, VERSIONS = FROM_R["entries"], FROM_R["R_packages"]
+PYFIXEST = json.loads((EXPECTED / "pyfixest.json").read_text())
 quick = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -198,6 +200,17 @@ def test_two_way_variance_is_by_states_plus_by_years_less_by_both(kind, make_fra
 
 
 # -- other packages ----------------------------------------------------------------------------------------------------
+
+
+def test_two_way_and_jackknife_variances_are_those_of_pyfixest(castle, agrees):
+    package, entries = f"pyfixest {PYFIXEST['version']}", PYFIXEST["entries"]
+    estimate = apm.twfe(castle)
+    agrees(se(apm.cluster_variance(estimate, "CR1", by="two_way")), entries["castle.CRV1.two_way"]["se"], within=1e-10,
+           what="cluster_variance", package=package, case="castle.CRV1.two_way")  # fmt: skip
+    # pyfixest has G/(G-1) (n-1)/(n-K) before the sum of squared changes, the jackknife (G-1)/G.
+    factor = (49 / 50) ** 2 / (549 / 538)
+    agrees(se(apm.cluster_variance(estimate, "CR3")), np.sqrt(factor) * entries["castle.CRV3"]["se"], within=1e-8,
+           what="cluster_variance", package=package, case="castle.CRV3 without its factor")  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(3))
