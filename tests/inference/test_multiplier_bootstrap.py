@@ -33,7 +33,7 @@ def test_draws_on_the_mean_influence_of_states_give_the_standard_errors_of_r_did
         panel=SimpleNamespace(clusters=means.index),
     )
     table = apm.multiplier_bootstrap(by_state, weights="rademacher", draws=50_000)
-    agrees(table["se"] / values["se"], np.ones(len(table)), within=0.015, what="multiplier_bootstrap",
+    agrees(table["se"] / values["se"], np.ones(len(table)), within=0.02, what="multiplier_bootstrap",
            package="R did 2.3.0", case="se by state, ratio to R's simulation")  # fmt: skip
 
 
