@@ -79,7 +79,7 @@ def romano_wolf(estimates: Mapping[str, Estimate], *, draws: int = 9_999, seed: 
     Returns
     -------
     Series
-        Adjusted p value by outcome, in the order given; no smaller than ``1 / (draws + 1)``.
+        Adjusted p value by outcome, in the order given; no smaller than the unadjusted one or ``1 / (draws + 1)``.
 
     Raises
     ------
@@ -110,6 +110,8 @@ def romano_wolf(estimates: Mapping[str, Estimate], *, draws: int = 9_999, seed: 
     # At each step the largest statistic is compared with the largest draw among the hypotheses not yet rejected.
     largest = np.maximum.accumulate(t[:, order[::-1]], axis=1)[:, ::-1]
     p = (1 + (largest >= observed[order]).sum(axis=0)) / (draws + 1)
+    raw = np.array([estimate.table["p_value"].iloc[0] for estimate in estimates.values()])
+    p = np.maximum(p, raw[order])
     adjusted = np.empty(len(se))
     adjusted[order] = np.maximum.accumulate(p)
     return pd.Series(adjusted, index=pd.Index(table["term"], name="outcome"), name="p_adjusted")

@@ -71,8 +71,10 @@ def sensitivity(
     Estimates are taken as normal with a known covariance. Smoothness uses the shortest fixed-length interval around an
     affine estimator; relative magnitudes the conditional test with a least favourable first stage (C-LF) on the moments
     after treatment, as R ``HonestDiD`` does (with one period after treatment it adds those before). Both are exact
-    here: HonestDiD 0.2.6 simulates critical values, and searches a grid that ends 20 standard errors from zero and so
-    cuts wide intervals off.
+    here. HonestDiD 0.2.6 simulates critical values, and searches a grid that ends 20 standard errors from zero and so
+    cuts wide intervals off; for weights that a rising trend makes fall, it and diff-diff add a bias that is not there.
+    diff-diff 3.13 truncates the conditional test at the second largest statistic, which is not its conditional bound,
+    so its intervals for relative magnitudes differ.
 
     References
     ----------

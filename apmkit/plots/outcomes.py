@@ -46,7 +46,10 @@ def outcomes(report: pd.DataFrame, *, ax: Axes | None = None, size: float = 0.05
     for chosen, fill in ((found, PALETTE["blue"]), (~found, "white")):
         ax.plot(scaled[chosen, 0], y[chosen], "o", mfc=fill, mec=PALETTE["blue"], ms=6)
     for row in np.flatnonzero(new_tier):
-        text = f"{report['tier'].iloc[row].capitalize()} outcomes, joint p = {report['tier_p_value'].iloc[row]:.3f}"
+        tier = report["tier"].iloc[row]
+        text = f"{tier.capitalize()} outcomes"
+        if (report["tier"] == tier).sum() > 1:
+            text += f", joint p = {report['tier_p_value'].iloc[row]:.3f}"
         ax.annotate(text, (0, y[row] - 1), xycoords=("axes fraction", "data"), xytext=(4, 0),
                     textcoords="offset points", va="center", fontsize="small", weight="bold")  # fmt: skip
     for height, p in zip(y, report["p_adjusted"], strict=True):

@@ -62,8 +62,8 @@ def sensitivity(
     ax.axhline(0, color=grey, lw=0.9)
     if at.min() <= limit <= at.max():
         ax.axvline(limit, color=grey, lw=0.9, ls="--")
-        ax.annotate(f"zero enters at {limit:.3g}", (limit, 1), xycoords=("data", "axes fraction"), xytext=(4, -2),
-                    textcoords="offset points", va="top", fontsize="small", color=grey)  # fmt: skip
+        ax.annotate(f"zero enters at {limit:.3g}", (limit, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+                    textcoords="offset points", ha="center", fontsize="small", color=grey)  # fmt: skip
     shown = at if len(at) <= 11 else at[:: -(-len(at) // 11)]
     ax.set_xticks([parallel, *shown], ["parallel\ntrends", *(f"{value:.3g}" for value in shown)])
     ax.set_xlabel(BOUNDS[kind])
@@ -90,10 +90,12 @@ def pretrend(estimate: Estimate, slope: float, *, label: str | None = None, ax: 
     from apmkit.inference.pretrends import trend_after_pretest
     from apmkit.plots.effects import event_study
 
-    expected = trend_after_pretest(estimate, slope, **options)
+    expected = trend_after_pretest(estimate, slope, **options).set_index("relative_time")
+    # All are zero in the reference period.
+    expected = expected.reindex(range(expected.index[0], expected.index[-1] + 1), fill_value=0.0)
     ax = event_study(estimate, ax=ax, label=label, band=False)
     lines = {"trend": ("violation", "orange", "-"), "if_passed": ("its mean if the test passed", "purple", "--")}
     for column, (name, colour, dashes) in lines.items():
-        ax.plot(expected["relative_time"], expected[column], color=PALETTE[colour], ls=dashes, lw=1.6, label=name)
+        ax.plot(expected.index, expected[column], color=PALETTE[colour], ls=dashes, lw=1.6, label=name)
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     return ax

@@ -91,7 +91,7 @@ def test_a_t_distribution_makes_a_test_harder_to_fail():
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_nearly_so():
-    study = random_study(2, before=5, after=1)
+    study = random_study(2, before=3, after=1)
     one, two, other = (pretrend_power(study, 0.1, seed=seed) for seed in (1, 1, 2))
     assert (one == two).all()
     assert one["power"] == pytest.approx(other["power"], abs=1e-4)
