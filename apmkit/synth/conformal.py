@@ -16,6 +16,7 @@ from apmkit.panel import Panel
 from apmkit.synth.augmented import augmented_synthetic_control, augmented_weights
 from apmkit.synth.comparison import Comparison, Weigh, fit, pooled
 from apmkit.synth.estimators import difference_in_differences, synthetic_control, synthetic_did
+from apmkit.synth.judgement import pre_fit_limit, withheld
 from apmkit.synth.weights import TIES_ONLY, OutcomeWeights, synthetic_did_weights, uniform_weights
 
 Method = Literal[
@@ -93,7 +94,7 @@ def conformal_test(
     ...                       "y": outcome.ravel(), "start": [2020] * 24 + [None] * 120})
     >>> panel = Panel(frame, unit="unit", time="year", outcome="y", cohort="start")
     >>> conformal_test(panel, method="difference_in_differences").round(3).to_dict()
-    {'statistic': 5.4, 'p_value': 0.042, 'p_value_floor': 0.042, 'n_permutations': 24.0}
+    {'statistic': 5.091, 'p_value': 0.042, 'p_value_floor': 0.042, 'n_permutations': 24.0}
     """
     comparison, weigh, _ = _proxy(panel, method)
     n_periods, n_pre = len(panel.periods), comparison.n_pre
@@ -166,7 +167,9 @@ def conformal_intervals(
     """
     if not isinstance(level, (int, float)) or not 0 < level < 1:
         raise PanelError(f"level={level!r} is not between 0 and 1: give 0.95 for 95% intervals.")
-    comparison, weigh, estimate = _proxy(panel, method, max_pre_fit)
+    comparison, weigh, estimate = _proxy(panel, method)
+    shifted = method not in ("synthetic_control", "augmented_synthetic_control")
+    limit = pre_fit_limit(max_pre_fit, shifted)
     n_pre, periods = comparison.n_pre, panel.periods
     found = estimate()
     path = found.details["path"]
@@ -196,7 +199,10 @@ def conformal_intervals(
             centre = inside.gap[0, n_pre + at]
             low[at] = centre - _reach(lambda d, c=centre: p_of(c - d) > alpha + 1e-12, step)
             high[at] = centre + _reach(lambda d, c=centre: p_of(c + d) > alpha + 1e-12, step)
-    if "withheld" in found.diagnostics:
+    diagnostics = dict(found.diagnostics)
+    if diagnostics["pre_fit"] > limit:
+        diagnostics["withheld"] = withheld(found.estimator, diagnostics["pre_fit"], limit, shifted=shifted)
+        warn(diagnostics["withheld"])
         low[:], high[:], p_values[:] = np.nan, np.nan, np.nan
     terms = pd.DataFrame(
         {
@@ -218,7 +224,7 @@ def conformal_intervals(
         n_units=len(panel.units),
         n_clusters=len(panel.units),
         diagnostics={
-            **found.diagnostics,
+            **diagnostics,
             "inference": f"conformal, ranks among {n_pre + 1} periods",
             "p_value": "rank of the absolute residual among periods",
             "smallest_p_value": 1 / (n_pre + 1),
@@ -230,22 +236,19 @@ def conformal_intervals(
     return replace(result, table=result.table.assign(ci_low=low, ci_high=high))
 
 
-def _proxy(
-    panel: Panel, method: str, max_pre_fit: float | None = None
-) -> tuple[Comparison, Weigh, Callable[[], Estimate]]:
+def _proxy(panel: Panel, method: str) -> tuple[Comparison, Weigh, Callable[[], Estimate]]:
     """How the outcome without treatment is predicted from all periods, and the estimate from those before."""
     comparison = Comparison.of(panel)
     ties = TIES_ONLY * comparison.noise
-    options = {"placebo": None, "max_pre_fit": max_pre_fit}
     if method == "synthetic_control":
-        return comparison, OutcomeWeights(ties, False), lambda: synthetic_control(panel, **options)
+        return comparison, OutcomeWeights(ties, False), lambda: synthetic_control(panel, placebo=None)
     if method == "synthetic_control_intercept":
-        return comparison, OutcomeWeights(ties, True), lambda: synthetic_control(panel, intercept=True, **options)
+        return comparison, OutcomeWeights(ties, True), lambda: synthetic_control(panel, intercept=True, placebo=None)
     if method == "difference_in_differences":
-        return comparison, uniform_weights, lambda: difference_in_differences(panel, **options)
+        return comparison, uniform_weights, lambda: difference_in_differences(panel, placebo=None)
     if method == "synthetic_did":
         ridge = synthetic_did_weights(comparison).strength * comparison.noise
-        return comparison, OutcomeWeights(ridge, True), lambda: synthetic_did(panel, **options)
+        return comparison, OutcomeWeights(ridge, True), lambda: synthetic_did(panel, placebo=None)
     if method == "augmented_synthetic_control":
         weigh = augmented_weights(comparison)
         everyone = comparison.treated[None], comparison.donors[None]
@@ -253,7 +256,7 @@ def _proxy(
         return (
             comparison,
             replace(weigh, ridge=ridge),
-            lambda: augmented_synthetic_control(panel, ridge=ridge, **options),
+            lambda: augmented_synthetic_control(panel, ridge=ridge, placebo=None),
         )
     raise PanelError(f"method={method!r} is not known: give one of {', '.join(Method.__args__)}.")
 

@@ -103,7 +103,8 @@ def judge(
         square, p_values = _placebo_inference(design, estimated, placebo, draws, seed, diagnostics, details)
 
     too_far = diagnostics["pre_fit"]
-    if too_far > limit:
+    asked = placebo is not None or variance != "placebo"
+    if asked and too_far > limit:
         square, p_values = np.nan, np.array([np.nan])
         diagnostics["withheld"] = withheld(design.name, too_far, limit, shifted=design.shifted)
         warn(diagnostics["withheld"])

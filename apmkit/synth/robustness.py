@@ -25,7 +25,8 @@ def in_time_placebo(
     period : int
         Pretended first treated period. Periods from the true one on are left out.
     method : callable
-        `synthetic_control`, `synthetic_did` or `difference_in_differences`.
+        Of this room, for one cohort: `synthetic_control`, `augmented_synthetic_control`, `synthetic_did` or
+        `difference_in_differences`.
     **options
         For `method`.
 
@@ -55,14 +56,15 @@ def leave_one_donor_out(
     ----------
     panel : Panel
     method : callable
-        `synthetic_control`, `synthetic_did` or `difference_in_differences`.
+        Of this room, for one cohort: `synthetic_control`, `augmented_synthetic_control`, `synthetic_did` or
+        `difference_in_differences`.
     **options
         For `method`.
 
     Returns
     -------
     DataFrame
-        One row per donor with positive weight, largest weight first: `unit` left out, its `weight` in the full
+        One row per donor with a weight, largest first: `unit` left out, its `weight` in the full
         estimate, `estimate` and `pre_rmspe` without it.
 
     Raises
@@ -77,7 +79,7 @@ def leave_one_donor_out(
     if np.isinf(panel.cohorts).sum() < 3:
         raise PanelError(f"The panel has {np.isinf(panel.cohorts).sum()} donors: leaving one out needs at least three.")
     weights = method(panel, placebo=None, **options).details["donor_weights"]
-    weights = weights[weights["weight"] > 0].reset_index(drop=True)
+    weights = weights[weights["weight"] != 0].reset_index(drop=True)
     without = [method(panel.restrict(panel.units != unit), placebo=None, **options) for unit in weights["unit"]]
     return weights.assign(
         estimate=[e.table["estimate"].iloc[0] for e in without],

@@ -248,7 +248,7 @@ def _judge(
     cohorts, cells, weights = _tables(comparisons, fits, shifted)
     share = sizes[0] / sizes.sum()
     distance = math.sqrt((share * np.square(cohorts["pre_fit"])).sum())
-    if distance > limit:
+    if variance is not None and distance > limit:
         covariance, p_values = np.full_like(covariance, np.nan), np.full(n_terms, np.nan)
         diagnostics["withheld"] = withheld(name, distance, limit, shifted=shifted)
         warn(diagnostics["withheld"])

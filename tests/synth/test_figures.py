@@ -5,7 +5,7 @@ import pytest
 
 import apmkit as apm
 from apmkit import plots
-from apmkit.synth import difference_in_differences, synthetic_control, synthetic_did
+from apmkit.synth import conformal_intervals, difference_in_differences, synthetic_control, synthetic_did
 
 mpl.use("Agg")
 
@@ -47,6 +47,25 @@ def test_placebos_of_several_treated_units_are_called_sets():
     panel = apm.Panel(frame, unit="unit", time="year", outcome="visits", cohort="start")
     ax = plots.placebo_gaps(difference_in_differences(panel))
     assert ax.get_title(loc="left") + ax.get_title() == "Grey: 9 placebo sets"
+
+
+def test_gaps_with_intervals_draw_the_bounds_of_each_period(prop99):
+    shorter = prop99.restrict(prop99.units != "", prop99.periods <= 1991)
+    estimate = conformal_intervals(shorter, method="difference_in_differences", level=0.9)
+    ax = estimate.plot(label="packs per person")
+    assert ax.get_ylabel() == "Gap in packs per person"
+    bars = next(c for c in ax.collections if c.get_label() == "90% interval for each period")
+    drawn = np.array([segment[:, 1] for segment in bars.get_segments()])
+    np.testing.assert_allclose(drawn, estimate.table[["ci_low", "ci_high"]])
+    np.testing.assert_array_equal(ax.lines[-2].get_ydata(), estimate.details["path"]["gap"])
+    with pytest.raises(ValueError, match="no effect for each period: it comes from conformal_intervals"):
+        plots.gap_intervals(synthetic_control(prop99, placebo=None))
+
+
+@pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")
+def test_gaps_without_a_finite_interval_say_so(prop99):
+    ax = plots.gap_intervals(conformal_intervals(prop99, method="difference_in_differences", level=0.99))
+    assert ax.get_title(loc="left") + ax.get_title() == "No finite interval"
 
 
 def test_donor_weights_count_the_donors_that_are_not_drawn(prop99):

@@ -35,17 +35,33 @@ def losses(prop99, omega, zeta):
     return np.square(gap - gap.mean()).mean() + ridge, np.square(gap).mean() + ridge
 
 
-def test_synthetic_did_and_did_agree_with_synthdid_to_a_hundredth(prop99, expected):
-    assert effect(synthetic_did(prop99)) == pytest.approx(expected["synthdid.prop99.sdid"]["estimate"], abs=0.01)
-    did = effect(difference_in_differences(prop99))
-    assert did == pytest.approx(expected["synthdid.prop99.did"]["estimate"], abs=1e-9)
+def test_estimates_agree_with_synthdid_as_far_as_its_solver_goes(prop99, expected, agrees):
+    r = "R synthdid 0.0.9"
+    sdid, did = effect(synthetic_did(prop99)), effect(difference_in_differences(prop99))
+    agrees(did, expected["synthdid.prop99.did"]["estimate"], within=1e-10, what="difference_in_differences",
+           package=r, case="synthdid.prop99.did")  # fmt: skip
+    # Frank-Wolfe stops early; the donor weights here have a lower loss.
+    agrees(sdid, expected["synthdid.prop99.sdid"]["estimate"], within=2e-4, what="synthetic_did", package=r,
+           case="synthdid.prop99.sdid")  # fmt: skip
+    assert sdid == pytest.approx(expected["synthdid.prop99.sdid"]["estimate"], abs=0.01)
 
 
-def test_regularisation_equals_that_of_synthdid(prop99, expected):
-    diagnostics = synthetic_did(prop99, placebo=None).diagnostics
+def test_estimates_round_to_the_published_ones(prop99, expected):
+    published = expected["published.prop99"]
+    assert effect(difference_in_differences(prop99)) == pytest.approx(published["did"], abs=5e-4)
+    assert effect(synthetic_did(prop99)) == pytest.approx(published["sdid"], abs=0.01)
+    # The published synthetic control stops short of the optimum, as the test of its loss below shows.
+    assert effect(synthetic_control(prop99)) == pytest.approx(published["sc"], abs=0.11)
+
+
+def test_regularisation_and_time_weights_equal_those_of_synthdid(prop99, expected, agrees):
+    estimate = synthetic_did(prop99, placebo=None)
     r = expected["synthdid.prop99.sdid"]
-    assert diagnostics["zeta_omega"] == pytest.approx(r["zeta_omega"], rel=1e-10)
-    assert diagnostics["zeta_lambda"] == pytest.approx(r["zeta_lambda"], rel=1e-10)
+    ours = [estimate.diagnostics["zeta_omega"], estimate.diagnostics["zeta_lambda"]]
+    agrees(ours, [r["zeta_omega"], r["zeta_lambda"]], within=1e-10, what="synthetic_did", package="R synthdid 0.0.9",
+           case="regularisation")  # fmt: skip
+    agrees(estimate.details["time_weights"]["weight"], r["lambda"], within=1e-6, what="synthetic_did",
+           package="R synthdid 0.0.9", case="time weights")  # fmt: skip
 
 
 def test_synthetic_did_weights_agree_with_synthdid_at_a_loss_no_higher(prop99, expected):
@@ -53,7 +69,6 @@ def test_synthetic_did_weights_agree_with_synthdid_at_a_loss_no_higher(prop99, e
     r = expected["synthdid.prop99.sdid"]
     ours = estimate.details["donor_weights"].set_index("unit")["weight"]
     assert max(abs(ours[unit] - weight) for unit, weight in r["omega"].items()) < 0.005
-    np.testing.assert_allclose(estimate.details["time_weights"]["weight"], r["lambda"], atol=1e-6)
     assert losses(prop99, ours, r["zeta_omega"])[0] <= losses(prop99, r["omega"], r["zeta_omega"])[0]
 
 
