@@ -222,7 +222,7 @@ def test_the_assumption_is_named_by_the_result():
 def test_intervals_cover_levels_slopes_and_their_means_in_95_percent():
     outside = {}
     for seed in range(1000):
-        panel = panel_of(dosed(3, (2, 3), 450, seed))
+        panel = panel_of(dosed(3, (2, 3), 900, seed))
         level, slope = both(panel, degree=2, doses=[1, 3])
         # Doses are uniform on 0.5 to 4: mean 2.25, mean of squares 6.0833.
         truths = {"ATT": [1 + 2.25 + 0.3 * 73 / 12, 2.3, 6.7], "ACRT": [1 + 0.6 * 2.25, 1.6, 2.8]}
