@@ -226,6 +226,7 @@ def conditional(panel: Panel, comparisons: Comparisons, names: Sequence[str], me
         for profile, at, sign in parts:
             y = (total[t] - total[base] if at is None else total[at])[:, rows].T
             x = strata.x[rows, min(strata.x.shape[1] - 1, earlier if at is None else at[0])]
+            x = np.asfortranarray(x)  # products with a weight for each stratum then run along memory
             per_unit = profile[rows]
             slices.append(Slice(sign, x, groups.n[rows] * per_unit, per_unit[:, None] * y))
         try:

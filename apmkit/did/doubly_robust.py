@@ -110,7 +110,7 @@ def linear_form(slices: list[Slice], treated: np.ndarray, method: str, *, by_pai
     weights, centrings = [], []
     gap, through_p = 0.0, 0.0
     for k, s in enumerate(slices):
-        a, c = np.zeros(len(treated)), np.zeros(s.y.shape)
+        a, c = np.zeros(len(treated)), np.zeros_like(s.y)
         fit, target = 0.0, mean_x
         if weigh:
             odds = np.where(fitted_p[k] < TRIMMED, fitted_p[k] / (1 - fitted_p[k]), 0.0)
