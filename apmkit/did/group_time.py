@@ -9,13 +9,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from apmkit.did.blocks import Blockwise, blocks_of_groups
 from apmkit.did.conditional import Compared, Comparisons, conditional
 from apmkit.did.doubly_robust import NO_COMPARISON
 from apmkit.did.kernel import (
-    Blockwise,
     Groups,
     Moments,
-    blocks_of_groups,
     check_small_sample,
     finish,
     fixest_factor,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from apmkit.did.blocks import Blockwise, blocks_of_groups
 from apmkit.did.kernel import (
     Combination,
     Groups,
@@ -142,15 +144,11 @@ def imputation_pretrends(
         raise EstimationError(f"periods={periods!r} is no whole number above zero: give for instance periods=3.")
     sample = Sample.of(panel)
     sample.drop_never_untreated()
-    whole = sample.panel
-    untreated = whole.observed & ~whole.treated
-    sample.panel = part = whole.restrict(np.ones(len(whole.units), dtype=bool), untreated.any(axis=0))
-    part.cohorts = whole.cohorts
-    part.outcomes = np.where(part.treated, np.nan, part.outcomes)
-    if part.weights is not None and part.weights.ndim == 2:
-        part.weights = np.where(part.treated, 0.0, part.weights)
-    sample.drop_seen_once()
+    untreated = (sample.panel.observed & ~sample.panel.treated).sum(axis=1)
+    sample.drop(untreated == 1, "units with one untreated period, which show no change")
     groups = Groups.of(sample.panel)
+    # Observations under treatment have no weight.
+    groups = replace(groups, profile=groups.profile * ~groups.treated)
     start = np.where(np.isinf(groups.cohorts), np.nan, groups.cohorts)
     relative = np.where(groups.profile > 0, groups.panel.periods[None, :] - start[:, None], np.nan)
     if not (relative < -periods).any():
@@ -162,11 +160,12 @@ def imputation_pretrends(
     regressors = (relative[None] == times[:, None, None]).astype(float)
     times, regressors = times[regressors.any(axis=(1, 2))], regressors[regressors.any(axis=(1, 2))]
     terms = pd.DataFrame({"term": [f"relative_time={e}" for e in times], "relative_time": times})
-    return _fit(
+    result = _fit(
         sample, groups, regressors, terms, "imputation, untreated observations", small_sample, level,
         f"imputation_pretrends(panel, periods={periods}, small_sample={small_sample!r}, level={level})",
         {"reference": f"relative times before -{periods}"},
     )  # fmt: skip
+    return replace(result, n_obs=int((sample.panel.observed & ~sample.panel.treated).sum(axis=1) @ sample.panel.counts))
 
 
 def two_stage(
@@ -260,17 +259,24 @@ class _FirstStage:
         """Mean of outcome minus imputed outcome over the cells of each term, shape (terms, groups, periods)."""
         groups, effects, sample = self.groups, self.effects, self.sample
         moments = Moments.of(groups)
-        mass = cells * groups.mass
-        size = mass.sum(axis=(1, 2))
-        own = cells * groups.profile / size[:, None, None]
-        # What the means of the imputed outcomes put on untreated cells: through unit effects, then period effects.
-        unit_part = own.sum(axis=2, keepdims=True) * effects.share
-        period_load = (groups.n[:, None] * (own - unit_part)).sum(axis=1)
-        period_weight = period_load @ effects.period_inverse
-        spread = np.broadcast_to(period_weight[:, None, :], own.shape)
-        weights = own - unit_part - effects.profile * effects.within(spread)
+        parts = blocks_of_groups(cells.shape)
+        size = sum(np.einsum("jkt,kt->j", cells[:, part], groups.mass[part]) for part in parts)
 
-        balance = np.abs((groups.n[:, None] * weights).sum(axis=1)).max(axis=1)
+        def own_and_unit(part):
+            """Weights on the cells themselves, and through the unit effects of their imputed outcomes."""
+            own = cells[:, part] * groups.profile[part] / size[:, None, None]
+            return own, own.sum(axis=2, keepdims=True) * effects.share[part]
+
+        # What the means of the imputed outcomes put on untreated cells: through unit effects, then period effects.
+        period_load = sum(np.tensordot(np.subtract(*own_and_unit(part)), groups.n[part], axes=(1, 0)) for part in parts)
+        period_weight = period_load @ effects.period_inverse
+
+        def block(part):
+            own, unit_part = own_and_unit(part)
+            spread = period_weight[:, None, :] - (period_weight @ effects.share[part].T)[:, :, None]
+            return own - unit_part - effects.profile[part] * spread
+
+        balance = np.abs(sum(np.tensordot(block(part), groups.n[part], axes=(1, 0)) for part in parts)).max(axis=1)
         identified = balance < 1e-8
         if not identified.all():
             sample.note("effects that no comparison identifies", terms["term"][~identified].tolist())
@@ -280,15 +286,19 @@ class _FirstStage:
                     "use a longer panel or more untreated units."
                 )
             terms = terms[identified].reset_index(drop=True)
-            own, weights, cells, size = own[identified], weights[identified], cells[identified], size[identified]
+            cells, size, period_weight = cells[identified], size[identified], period_weight[identified]
 
         period_effects = effects.period_effects(moments.total)
-        estimates = np.tensordot(weights, moments.total, axes=([1, 2], [0, 1]))
+        weights = Blockwise((len(terms), *cells.shape[1:]), parts, block).smallest()
+        combination = Combination(moments, weights, np.zeros(cells.shape[:2]), 1.0, size)
         if conservative:
             centre = self._mean_effects(cells, moments, period_effects)
         else:
-            centre = np.tensordot(estimates, cells.astype(float), axes=(0, 0))
-        centring = np.einsum("jkt,t->jk", weights, period_effects) + np.einsum("jkt,kt->jk", own, centre)
+            centre = np.einsum("j,jkt->kt", combination.estimates, cells)
+        centring = np.empty(cells.shape[:2])
+        for part in parts:
+            own, _ = own_and_unit(part)
+            centring[:, part] = block(part) @ period_effects + np.einsum("jkt,kt->jk", own, centre[part])
 
         sample.warn_of_lone_clusters(moments, terms)
         panel = groups.panel
@@ -296,7 +306,7 @@ class _FirstStage:
         if small_sample == "fixest":
             factor = fixest_factor(panel.n_clusters, panel.n_obs, len(terms), len(panel.periods))
         return finish(
-            Combination(moments, weights, centring, factor, size),
+            replace(combination, centring=centring, factor=factor),
             terms, sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call,
         )  # fmt: skip
 
@@ -307,4 +317,4 @@ class _FirstStage:
         unit_effect = (effects.share * (total - n * period_effects)).sum(axis=1, keepdims=True)
         gain = groups.profile**2 * (total - n * period_effects - unit_effect)
         mean = np.einsum("jkt,kt->j", cells, gain) / np.einsum("jkt,kt->j", cells, groups.profile**2 * n)
-        return np.tensordot(mean, cells.astype(float), axes=(0, 0))
+        return np.einsum("j,jkt->kt", mean, cells)

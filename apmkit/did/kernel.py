@@ -14,7 +14,7 @@ weights that change over time make every unit its own group; nothing else change
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,7 @@ import pandas as pd
 
 from apmkit.database.source import READ_THE_ROWS
 from apmkit.database.sums import Sums, alike
+from apmkit.did.blocks import Blockwise
 from apmkit.did.sample import Sample
 from apmkit.errors import ApmkitError, EstimationError
 from apmkit.estimate import Estimate
@@ -194,55 +195,6 @@ class Moments:
         np.logical_or.at(seen, at, groups.profile[group[treated]] > 0)
         np.add.at(counts, pair // panel.n_clusters, seen)
         return cohorts, counts
-
-
-_BLOCK = 4_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class Blockwise:
-    """Weights made for a block of groups at a time, where all would be too many to keep.
-
-    Attributes
-    ----------
-    shape : (int, int, int)
-        Terms, groups, periods.
-    parts : list of slice
-        Blocks of groups.
-    block : callable
-        Weights of such a slice, shape (terms, groups in the slice, periods).
-    """
-
-    shape: tuple[int, int, int]
-    parts: list[slice]
-    block: Callable[[slice], np.ndarray]
-
-    def smallest(self) -> Blockwise | np.ndarray:
-        """An array where it is small."""
-        return np.asarray(self) if math.prod(self.shape) <= 2 * _BLOCK else self
-
-    def __getitem__(self, terms) -> Blockwise | np.ndarray:
-        """The array of one term, or the weights of several."""
-        if np.ndim(terms) == 0 and not isinstance(terms, slice):
-            return np.concatenate([self.block(part)[terms] for part in self.parts])
-        if isinstance(terms, slice) and terms == slice(None):
-            return self
-        return self.averaged(np.eye(self.shape[0])[terms])
-
-    def averaged(self, matrix: np.ndarray) -> Blockwise | np.ndarray:
-        """Linear combinations `matrix` (rows, terms) of the terms."""
-        shape = (len(matrix), *self.shape[1:])
-        of_terms = self.block
-        return Blockwise(shape, self.parts, lambda part: np.tensordot(matrix, of_terms(part), axes=(1, 0))).smallest()
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.concatenate([self.block(part) for part in self.parts], axis=1)
-
-
-def blocks_of_groups(shape: tuple[int, int, int]) -> list[slice]:
-    """Slices of the groups for which weights of this shape are small."""
-    step = max(1, _BLOCK // (shape[0] * shape[2]))
-    return [slice(a, min(a + step, shape[1])) for a in range(0, shape[1], step)]
 
 
 @dataclass(frozen=True, eq=False)

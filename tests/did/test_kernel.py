@@ -1,5 +1,6 @@
 """The kernel gives one result by every way to it: grouped or unit by unit, by cross-products or by scores."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 import apmkit as apm
+from apmkit.did import blocks
 from apmkit.did.kernel import Combination, Groups, Moments
 from apmkit.did.two_way import TwoWay
 
@@ -78,6 +80,27 @@ def test_covariance_by_cross_products_is_the_one_by_scores(estimator, make_frame
     score = result.influence.to_numpy()
     assert score.shape == (200, len(result.table))
     np.testing.assert_allclose(result.covariance, score.T @ score, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["never_treated", "not_yet_treated", "universal", "cross_sections", "imputation"])
+@pytest.mark.parametrize("weights", [None, "cell"])
+@pytest.mark.parametrize("cluster", ["unit", "state"])
+def test_weights_made_in_blocks_of_groups_give_the_numbers_of_all_at_once(
+    name, weights, cluster, make_frame, make_panel, monkeypatch
+):
+    columns = {"cluster": cluster, "weights": None if weights is None else "weight"}
+    panel = make_panel(make_frame(drop=0.15, weights=weights), **columns)
+    whole = ESTIMATORS[name](panel)
+    monkeypatch.setattr(blocks, "_BLOCK", 300)
+    parts = ESTIMATORS[name](panel)
+    assert isinstance(parts.combination.weights, blocks.Blockwise)
+    assert len(parts.combination.weights.parts) > 5
+    assert_same_with_averages(whole, parts, 1e-12)
+    np.testing.assert_allclose(parts.combination.weights, whole.combination.weights, rtol=0, atol=1e-14)
+    pd.testing.assert_frame_equal(whole.influence, parts.influence)
+    term = whole.table["term"].iloc[-1]
+    pd.testing.assert_frame_equal(whole.weights(term), parts.weights(term))
+    assert_same(whole.term(term), pickle.loads(pickle.dumps(parts)).term(term), 1e-12)
 
 
 @every_estimator
