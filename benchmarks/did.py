@@ -12,8 +12,10 @@ and package loaded. The table is printed only if the packages agree. Linux only:
 """
 
 import argparse
+import contextlib
 import gc
 import importlib
+import io
 import json
 import os
 import platform
@@ -32,6 +34,7 @@ DESIGNS = {
     "twfe": "Two-way fixed effects",
     "event_study": "Event study",
     "callaway_santanna": "Callaway-Sant'Anna, never treated",
+    "covariates": "Callaway-Sant'Anna with two covariates, doubly robust",
 }
 TOLERANCE = 1e-6
 MODULES = {
@@ -39,7 +42,10 @@ MODULES = {
     "diff-diff": "diff_diff",
     "pyfixest": "pyfixest",
     "linearmodels": "linearmodels.panel",
+    "csdid": "csdid.att_gt",
+    "moderndid": "moderndid",
 }
+COVARIATES = ["age", "risk"]
 
 
 def make_frame(units: int, periods: int) -> pd.DataFrame:
@@ -52,6 +58,7 @@ def make_frame(units: int, periods: int) -> pd.DataFrame:
     y = random.normal(size=units)[unit] + 0.1 * year + random.normal(size=len(unit))
     y += np.where(since >= 0, 1.0 + 0.1 * since, 0.0)
     frame = pd.DataFrame({"unit": unit, "year": year, "y": y, "cohort": start[unit]})
+    frame[COVARIATES] = np.random.default_rng(21).normal(size=(units, 2))[unit]
     return frame.iloc[random.permutation(len(frame))].reset_index(drop=True)
 
 
@@ -62,10 +69,14 @@ def make_frame(units: int, periods: int) -> pd.DataFrame:
 def apmkit(design, frame):
     import apmkit as apm
 
+    names = COVARIATES if design == "covariates" else []
+
     def run():
-        panel = apm.Panel(frame, unit="unit", time="year", outcome="y", cohort="cohort")
-        result = getattr(apm, design)(panel)
-        table = result.aggregate("simple").table if design == "callaway_santanna" else result.table
+        panel = apm.Panel(frame, unit="unit", time="year", outcome="y", cohort="cohort", covariates=names)
+        if design in ("twfe", "event_study"):
+            table = getattr(apm, design)(panel).table
+        else:
+            table = apm.callaway_santanna(panel, covariates=names).aggregate("simple").table
         return table["estimate"], table["se"]
 
     return run
@@ -108,10 +119,42 @@ def diff_diff(design, frame):
     from diff_diff import CallawaySantAnna
 
     frame = frame.assign(first=frame["cohort"].fillna(0).astype(int))
+    names = COVARIATES if design == "covariates" else None
 
     def run():
-        fit = CallawaySantAnna().fit(frame, outcome="y", unit="unit", time="year", first_treat="first")
+        model = CallawaySantAnna()
+        fit = model.fit(frame, outcome="y", unit="unit", time="year", first_treat="first", covariates=names)
         return [fit.overall_att], [fit.overall_se]
+
+    return run
+
+
+def csdid(design, frame):
+    from csdid.att_gt import ATTgt
+
+    frame = frame.assign(first=frame["cohort"].fillna(0).astype(int))
+
+    def run():
+        model = ATTgt(
+            yname="y", tname="year", idname="unit", gname="first", data=frame, xformla="y ~ age + risk",
+            control_group="nevertreated",
+        )  # fmt: skip
+        with contextlib.redirect_stdout(io.StringIO()):
+            fit = model.fit(est_method="dr", bstrap=False).aggte(typec="simple", bstrap=False, cband=False)
+        return [float(fit.atte["overall_att"])], [float(np.squeeze(fit.atte["overall_se"]))]
+
+    return run
+
+
+def moderndid(design, frame):
+    from moderndid import aggte, att_gt
+
+    frame = frame.assign(first=frame["cohort"].fillna(0).astype(int))
+    columns = {"yname": "y", "tname": "year", "idname": "unit", "gname": "first"}
+
+    def run():
+        fit = aggte(att_gt(frame, **columns, xformla="~ age + risk", est_method="dr", cband=False), type="simple")
+        return [float(fit.overall_att)], [float(fit.overall_se)]
 
     return run
 
@@ -121,6 +164,7 @@ CONTESTANTS = {
     "twfe": {"apmkit": apmkit, "pyfixest": pyfixest, "linearmodels": linearmodels},
     "event_study": {"apmkit": apmkit, "pyfixest": pyfixest, "linearmodels": linearmodels},
     "callaway_santanna": {"apmkit": apmkit, "diff-diff": diff_diff},
+    "covariates": {"apmkit": apmkit, "diff-diff": diff_diff, "csdid": csdid, "moderndid": moderndid},
 }
 
 

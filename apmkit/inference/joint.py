@@ -19,8 +19,8 @@ def joint_test(estimate: Estimate, terms: list[str] | None = None) -> pd.Series:
     ----------
     estimate : Estimate
     terms : list of str, optional
-        By default the terms before treatment, a test of pre-trends. A test that does not reject is not evidence that
-        trends are parallel; it may only lack power.
+        By default the terms before treatment, or before it is anticipated, a test of pre-trends. A test that does not
+        reject is not evidence that trends are parallel; it may only lack power.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def joint_test(estimate: Estimate, terms: list[str] | None = None) -> pd.Series:
     if terms is None:
         if "relative_time" not in table:
             raise ApmkitError("These estimates have no relative time: name the terms to test.")
-        chosen = (table["relative_time"] < 0).to_numpy()
+        chosen = (table["relative_time"] < -estimate.diagnostics.get("anticipation", 0)).to_numpy()
         if not chosen.any():
             raise ApmkitError("There is no term before treatment: name the terms to test.")
     else:

@@ -235,7 +235,10 @@ def test_averages_since_treatment_leave_out_the_time_of_anticipation(adjusted, e
     sizes = {2012: 30, 2013: 30}
     mean = np.average(rows["estimate"], weights=rows["cohort"].map(sizes))
     assert result.aggregate("simple").table["estimate"][0] == pytest.approx(mean)
-    assert -1 in set(result.aggregate("event").table["relative_time"])
+    event = result.aggregate("event")
+    assert set(event.table["relative_time"]) == {-2, -1, 0, 1, 2}
+    assert event.overall.table["estimate"][0] == pytest.approx(event.table["estimate"].iloc[2:].mean())
+    assert event.joint_test()["df"] == 1
 
 
 def test_units_about_to_be_treated_are_no_comparison_where_they_anticipate(adjusted, effects):
