@@ -81,8 +81,8 @@ class ClusterSums:
     def satterthwaite(self) -> np.ndarray:
         """Degrees of freedom of CR2 for each term under independent errors, shape (terms,).
 
-        Pustejovsky and Tipton (2018), eq. 11: with p_g = (I - H)_g' A_g X_g M c for the contrast c of a term,
-        (sum of p_g'p_g)^2 / sum of (p_g'p_h)^2; p_g'p_h = [g = h] own_g - shared_g . shared_h.
+        Pustejovsky and Tipton (2018), Satterthwaite approximation: with p_g = (I - H)_g' A_g X_g M c for the contrast c
+        of a term, (sum of p_g'p_g)^2 / sum of (p_g'p_h)^2; p_g'p_h = [g = h] own_g - shared_g . shared_h.
         """
         terms, n_clusters = len(self.directions), len(self.scores)
         own, shared = np.empty((terms, n_clusters)), np.empty((terms, *self.scores.shape))
@@ -178,7 +178,7 @@ def regression_of(estimate: Estimate):
         The estimate is not from a regression.
     """
     combination = estimate.combination
-    if combination is None or combination.regression is None:
+    if getattr(combination, "regression", None) is None:
         raise EstimationError(
             f"{estimate.estimator} is no two-way fixed effects regression with its sums at hand: use twfe, event_study "
             "or sun_abraham, or multiplier_bootstrap, which takes any influence function."

@@ -62,9 +62,9 @@ def cluster_variance(
     References
     ----------
     Bell, R. and McCaffrey, D. (2002), Survey Methodology 28(2); Pustejovsky, J. and Tipton, E. (2018), Journal of
-    Business & Economic Statistics 36(4), eqs. 5, 6 and 11; Cameron, A. C., Gelbach, J. and Miller, D. (2011), Journal
-    of Business & Economic Statistics 29(2), eq. 2.11; MacKinnon, J., Nielsen, M. and Webb, M. (2023), Journal of
-    Applied Econometrics 38(5), eq. 14.
+    Business & Economic Statistics 36(4), theorems 1 and 2 (as corrected in 2023), for CR2 and its degrees of freedom;
+    Cameron, A. C., Gelbach, J. and Miller, D. (2011), Journal of Business & Economic Statistics 29(2), on two ways;
+    MacKinnon, J., Nielsen, M. and Webb, M. (2023), Journal of Applied Econometrics 38(5), on CV3.
 
     Examples
     --------
@@ -137,10 +137,10 @@ def driscoll_kraay(estimate: Estimate, lags: int | None = None) -> Estimate:
 
     References
     ----------
-    Driscoll, J. and Kraay, A. (1998), Review of Economics and Statistics 80(4), eq. 3.
+    Driscoll, J. and Kraay, A. (1998), Review of Economics and Statistics 80(4).
     """
-    n_periods = len(estimate.panel.periods) if estimate.panel is not None else 0
     scores = _cell_scores(estimate)[1].sum(axis=1)
+    n_periods = scores.shape[1]
     if lags is None:
         lags = math.floor(n_periods**0.25)
     if not isinstance(lags, (int, np.integer)) or not 0 <= lags < n_periods:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from apmkit.errors import ApmkitError, warn
+from apmkit.database.source import READ_THE_ROWS
+from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 
@@ -35,12 +36,12 @@ def effective_clusters(estimate: Estimate) -> pd.Series:
     Raises
     ------
     ApmkitError
-        The estimate has no weights on outcomes.
+        The estimate has no weights on outcomes, or its panel keeps no single units.
 
     References
     ----------
-    Carter, A., Schnepel, K. and Steigerwald, D. (2017), Review of Economics and Statistics 99(4), eq. 4; MacKinnon, J.,
-    Nielsen, M. and Webb, M. (2023), Journal of Econometrics 232(2), section 8, on independent errors.
+    Carter, A., Schnepel, K. and Steigerwald, D. (2017), Review of Economics and Statistics 99(4); MacKinnon, J.,
+    Nielsen, M. and Webb, M. (2023), Journal of Econometrics 232(2), on independent errors.
 
     Examples
     --------
@@ -58,6 +59,8 @@ def effective_clusters(estimate: Estimate) -> pd.Series:
     if getattr(combination, "weights", None) is None:
         raise ApmkitError(f"{estimate.estimator} has no weights on outcomes from which to count clusters.")
     moments = combination.moments
+    if moments.cluster is None:
+        raise EstimationError(f"A panel of a file or relation keeps no scores of single units: {READ_THE_ROWS}.")
     profile, weights = moments.groups.profile, combination.weights
     squares = np.divide(weights**2, profile, out=np.zeros(weights.shape), where=profile > 0).sum(axis=2)
     group = np.repeat(np.arange(len(profile)), np.diff(moments.starts))

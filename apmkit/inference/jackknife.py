@@ -46,8 +46,8 @@ def jackknife(panel: Panel, estimator: Callable[[Panel], Estimate]) -> Estimate:
 
     References
     ----------
-    MacKinnon, J., Nielsen, M. and Webb, M. (2023), Journal of Applied Econometrics 38(5), eqs. 14 and 15 (CV3) and
-    section 4 on influential clusters.
+    MacKinnon, J., Nielsen, M. and Webb, M. (2023), Journal of Applied Econometrics 38(5), on CV3; by the same
+    authors (2023), Stata Journal 23(4), on influential clusters.
 
     Examples
     --------

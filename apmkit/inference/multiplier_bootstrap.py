@@ -50,7 +50,7 @@ def multiplier_bootstrap(
 
     References
     ----------
-    Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), algorithm 1 and remark 10 on clusters.
+    Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), algorithm 1.
 
     Examples
     --------

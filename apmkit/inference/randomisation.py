@@ -72,7 +72,7 @@ def randomisation_test(
     References
     ----------
     Fisher, R. A. (1935), The Design of Experiments, section 21; Young, A. (2019), Quarterly Journal of Economics
-    134(2), section III; MacKinnon, J. and Webb, M. (2020), Journal of Econometrics 218(2), on studentised statistics
+    134(2); MacKinnon, J. and Webb, M. (2020), Journal of Econometrics 218(2), on studentised statistics
     with few treated clusters.
 
     Examples

@@ -68,10 +68,10 @@ def wild_bootstrap(
 
     References
     ----------
-    Cameron, A. C., Gelbach, J. and Miller, D. (2008), Review of Economics and Statistics 90(3), section III; Roodman,
-    D., MacKinnon, J., Nielsen, M. and Webb, M. (2019), Stata Journal 19(1), sections 3.5 and 5; Webb, M. (2023),
-    Canadian Journal of Economics 56(3); MacKinnon, J. and Webb, M. (2017), Journal of Applied Econometrics 32(2), on
-    few treated clusters.
+    Cameron, A. C., Gelbach, J. and Miller, D. (2008), Review of Economics and Statistics 90(3), with the null imposed;
+    Roodman, D., MacKinnon, J., Nielsen, M. and Webb, M. (2019), Stata Journal 19(1), on speed and intervals; Webb, M.
+    (2023), Canadian Journal of Economics 56(3); MacKinnon, J. and Webb, M. (2017), Journal of Applied Econometrics
+    32(2), on few treated clusters.
 
     Examples
     --------
@@ -124,7 +124,7 @@ class _Statistics:
 
     Under the hypothesis that the coefficient is b0, with distance = estimate - b0, the restricted residuals are linear
     in the distance. So is the bootstrap numerator, and the bootstrap variance is quadratic: one pass over the draws
-    serves every b0 (Roodman et al. 2019, section 5).
+    serves every b0 (Roodman et al. 2019).
     """
 
     numerator: np.ndarray

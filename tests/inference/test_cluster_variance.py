@@ -80,7 +80,7 @@ def dense(panel, regressors):
 
 
 def dense_cr2(x, residuals, clusters, columns):
-    """CR2 and its degrees of freedom from the full hat matrix (Pustejovsky and Tipton 2018, eqs. 5, 6 and 11)."""
+    """CR2 and its degrees of freedom from the full hat matrix (Pustejovsky and Tipton 2018)."""
     bread = np.linalg.pinv(x.T @ x)
     makes_residuals = np.eye(len(x)) - x @ bread @ x.T
     scores, vectors = [], []
@@ -199,6 +199,30 @@ def test_two_way_variance_is_by_states_plus_by_years_less_by_both(kind, make_fra
     assert result.degrees_of_freedom == t - 1
 
 
+def test_controls_enter_cr2(make_frame, make_panel):
+    frame = make_frame(missing=0.1).assign(x=lambda f: np.sin(3 * f["unit"] + f["year"] ** 2))
+    panel = make_panel(frame, cluster="state", covariates=["x"])
+    covariance, df = dense_cr2(*dense(panel, [panel.treated, panel.covariates["x"]]), [0])
+    result = apm.cluster_variance(apm.twfe(panel, controls=["x"]))
+    assert result.covariance.iloc[0, 0] == pytest.approx(covariance[0, 0], rel=1e-9)
+    assert result.table["df"][0] == pytest.approx(df[0], rel=1e-8)
+
+
+def test_a_panel_of_a_file_gives_the_same_where_clusters_hold_several_units(make_frame, make_panel, tmp_path):
+    frame = make_frame(missing=0.1)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    one, other = (make_panel(data, cluster="state") for data in (frame, str(tmp_path / "rows.parquet")))
+    for variance in (apm.cluster_variance, lambda e: apm.cluster_variance(e, by="two_way", kind="CR0"),
+                     apm.driscoll_kraay):  # fmt: skip
+        np.testing.assert_allclose(se(variance(apm.twfe(one))), se(variance(apm.twfe(other))), rtol=1e-9)
+    assert apm.wild_bootstrap(apm.twfe(one))["p_value"][0] == apm.wild_bootstrap(apm.twfe(other))["p_value"][0]
+    units = apm.twfe(make_panel(str(tmp_path / "rows.parquet")))
+    assert se(apm.cluster_variance(units, "CR0"))[0] > 0
+    for call in (apm.cluster_variance, apm.wild_bootstrap, apm.effective_clusters):
+        with pytest.raises(ApmkitError, match="keeps no scores of single units"):
+            call(units)
+
+
 # -- other packages ----------------------------------------------------------------------------------------------------
 
 
@@ -309,10 +333,11 @@ def test_unknown_options_are_refused(options, match, make_frame, make_panel):
 
 
 def test_estimates_without_a_regression_are_refused(make_frame, make_panel):
-    estimate = apm.callaway_santanna(panel_of(make_frame, make_panel))
-    for call in (apm.cluster_variance, apm.driscoll_kraay, apm.wild_bootstrap):
-        with pytest.raises(EstimationError, match="Callaway-Sant'Anna is no two-way fixed effects regression"):
-            call(estimate)
+    panel = make_panel(make_frame().assign(x=lambda f: np.cos(f["unit"])), covariates=["x"])
+    for estimate in (apm.callaway_santanna(panel), apm.callaway_santanna(panel, covariates=["x"])):
+        for call in (apm.cluster_variance, apm.driscoll_kraay, apm.wild_bootstrap):
+            with pytest.raises(EstimationError, match="Callaway-Sant'Anna is no two-way fixed effects regression"):
+                call(estimate)
 
 
 def test_another_variance_is_asked_for_after_aggregation(make_frame, make_panel):
