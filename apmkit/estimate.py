@@ -144,7 +144,9 @@ class Estimate:
             The estimator has no influence function.
         """
         if self.combination is None:
-            raise ApmkitError(f"{self.estimator} has no influence function: its inference is by permutation.")
+            variance = self.diagnostics.get("variance")
+            why = "ask the estimate as it was before" if variance else "its inference is by permutation"
+            raise ApmkitError(f"{variance or self.estimator} has no influence function: {why}.")
         return pd.DataFrame(
             self.combination.influence(), index=self.panel.clusters, columns=pd.Index(self.table["term"])
         )
