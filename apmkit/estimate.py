@@ -360,7 +360,7 @@ class Estimate:
 
     def sensitivity(self, kind: str = "relative_magnitudes", m=None, **options) -> pd.DataFrame:
         """Intervals that stay valid if trends are not parallel, by how far they may depart; from an event study."""
-        from apmkit.inference.sensitivity import sensitivity
+        from apmkit.inference.honest import sensitivity
 
         return sensitivity(self, kind, m, **options)
 

@@ -40,7 +40,7 @@ class Coefficients:
         ------
         ApmkitError
             The terms have no relative time or are not relative to one period; no covariance, or a singular one; no
-            coefficient before or after the reference; a time is missing or occurs twice.
+            coefficient before or after the reference; a time is missing, not whole, or occurs twice.
 
         Warns
         -----
@@ -61,7 +61,11 @@ class Coefficients:
                 "base_period='universal', so that all are relative to the last period before treatment."
             )
         reference = -1 - int(estimate.diagnostics.get("anticipation", 0))
-        times = table["relative_time"].to_numpy(dtype=int)
+        times = table["relative_time"].to_numpy(dtype=float)
+        broken = times[times != np.round(times)]
+        if len(broken):
+            raise ApmkitError(f"Relative time {broken[0]} is not a whole number: count periods since treatment began.")
+        times = times.astype(int)
         values, covariance = table["estimate"].to_numpy(dtype=float), estimate.covariance.to_numpy(dtype=float)
         is_reference = times == reference
         if (is_reference & ((values != 0) | (np.diag(covariance) > 0))).any():

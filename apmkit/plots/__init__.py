@@ -9,11 +9,12 @@ from apmkit.plots.designs import change_of_selected, interrupted_series, love
 from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.discontinuity import bandwidths, density, discontinuity
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
-from apmkit.plots.outcomes import outcomes
-from apmkit.plots.sensitivity import pretrend, sensitivity
+from apmkit.plots.power import power
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
 from apmkit.plots.synthetic import donor_weights, gap_intervals, placebo_gaps, synthetic_paths
+from apmkit.plots.tiers import outcomes
+from apmkit.plots.trends import pretrend, sensitivity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +43,7 @@ __all__ = [
     "outcomes",
     "placebo_gaps",
     "plot",
+    "power",
     "pretrend",
     "sensitivity",
     "source",

@@ -9,7 +9,7 @@ import pytest
 from apmkit import plots
 from apmkit.errors import ApmkitError
 from apmkit.inference import breakdown, sensitivity, trend_after_pretest
-from apmkit.inference.sensitivity import original_interval
+from apmkit.inference.honest import original_interval
 from tests.inference.event_studies import event_study
 
 mpl.use("Agg")

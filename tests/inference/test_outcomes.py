@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from scipy import stats
 
 import apmkit as apm
 from apmkit.errors import ApmkitError
@@ -130,6 +131,20 @@ def test_the_joint_test_of_a_tier_uses_the_influence_of_clusters():
     )  # fmt: skip
     np.testing.assert_allclose(report["tier_p_value"], joint_test(by_hand, ["y0", "y1"])["p_value"])
     np.testing.assert_allclose(report["p_adjusted"], romano_wolf(estimates))
+
+
+def test_outcomes_of_partly_other_units_depend_through_those_they_share():
+    estimates = outcomes(8, effects=(0.5, 0.5))
+    half = estimates["y1"].panel.to_frame().query("unit >= 20")
+    estimates["y1"] = apm.twfe(apm.Panel(half, unit="unit", time="t", outcome="y1", cohort="cohort"))
+    one, two = (estimate.influence.iloc[:, 0] for estimate in estimates.values())
+    shared = one.index.intersection(two.index)
+    correlation = (one[shared] @ two[shared]) / np.sqrt((one @ one) * (two @ two))
+    t = np.array([estimate.table["estimate"][0] / estimate.table["se"][0] for estimate in estimates.values()])
+    wald = (t @ np.linalg.solve([[1, correlation], [correlation, 1]], t)) / 2
+    report = outcome_report(estimates, {"y0": "global", "y1": "global"})
+    df = min(estimate.degrees_of_freedom for estimate in estimates.values())
+    assert report["tier_p_value"][0] == pytest.approx(stats.f.sf(wald, 2, df))
 
 
 SOME = outcomes(6, effects=(0.0, 0.0))

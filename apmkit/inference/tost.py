@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def equivalence(
     >>> equivalence(trial, 1.5)["sentence"]
     'visits: the data rule out a rise or fall of more than 1.12 (95% confidence).'
     """
-    if not isinstance(margin, (int, float)) or not 0 < margin < math.inf:
+    if not isinstance(margin, Real) or not 0 < margin < math.inf:
         raise ApmkitError(f"margin={margin!r} must be above zero: the smallest effect that would matter.")
     if not isinstance(level, (int, float)) or not 0.5 < level < 1:
         raise ApmkitError(f"level={level!r} is not between 0.5 and 1: give 0.95 for a test of size 5%.")

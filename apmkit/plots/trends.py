@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from apmkit.estimate import Estimate
-    from apmkit.inference.sensitivity import Kind, Weights
+    from apmkit.inference.honest import Kind, Weights
 
 BOUNDS = {
     "relative_magnitudes": "Largest change in trend after treatment, as a multiple of the largest before",
@@ -47,8 +47,8 @@ def sensitivity(
     ApmkitError
         As in `apmkit.inference.sensitivity`.
     """
-    from apmkit.inference.sensitivity import breakdown, original_interval
-    from apmkit.inference.sensitivity import sensitivity as intervals
+    from apmkit.inference.honest import breakdown, original_interval
+    from apmkit.inference.honest import sensitivity as intervals
 
     table = intervals(estimate, kind, m, weights=weights, level=level)
     original = original_interval(estimate, weights=weights, level=level)

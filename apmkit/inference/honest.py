@@ -98,11 +98,16 @@ def sensitivity(
     0  0.5  0.628  3.237
     """
     coefficients, effect, level = _checked(estimate, kind, weights, level)
-    values = np.atleast_1d(np.asarray(_default(coefficients, kind, level) if m is None else m, dtype=float))
-    if values.ndim > 1 or not len(values) or not (np.isfinite(values) & (values >= 0)).all():
-        wrong = values[~(np.isfinite(values) & (values >= 0))]
-        raise ApmkitError(f"m={wrong[0]:g} cannot bound a violation: give numbers of at least zero."
-                          if len(wrong) else "m must be one number or a list of numbers.")  # fmt: skip
+    m = _default(coefficients, kind, level) if m is None else m
+    try:
+        values = np.atleast_1d(np.asarray(m, dtype=float))
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim > 1 or not len(values):
+        raise ApmkitError(f"m={m!r} must be one number or a list of numbers.")
+    fit = np.isfinite(values) & (values >= 0)
+    if not fit.all():
+        raise ApmkitError(f"m={values[~fit][0]:g} cannot bound a violation: give numbers of at least zero.")
     interval = INTERVALS[kind](coefficients, effect, level)
     low, high = np.transpose([interval(value) for value in values])
     return pd.DataFrame({"m": values, "low": low, "high": high})

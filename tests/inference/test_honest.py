@@ -15,8 +15,8 @@ import apmkit as apm
 from apmkit.errors import ApmkitError, DesignWarning
 from apmkit.inference import breakdown, sensitivity
 from apmkit.inference.coefficients import Coefficients
+from apmkit.inference.honest import original_interval
 from apmkit.inference.relative_magnitudes import _inequalities, _least_favourable, _reject
-from apmkit.inference.sensitivity import original_interval
 from tests.inference.event_studies import event_study, random_study, study_of_diff_diff
 
 EXPECTED = Path(__file__).parents[1] / "expected" / "inference"
@@ -363,6 +363,8 @@ UNTIMED = replace(GOOD, table=GOOD.table.drop(columns="relative_time"))
         (GOOD, {"m": -1}, "m=-1 cannot bound"),
         (GOOD, {"m": [0, np.nan]}, "m=nan cannot bound"),
         (GOOD, {"m": []}, "must be one number or a list"),
+        (GOOD, {"m": "much"}, "m='much' must be one number or a list"),
+        (event_study([-2.5, 0], [0, 1.0], np.eye(2)), {}, "Relative time -2.5 is not a whole number"),
         (GOOD, {"level": 1.5}, "level=1.5 is not between"),
         (GOOD, {"weights": "last"}, "weights='last' is not known"),
         (GOOD, {"weights": [1.0]}, "2 finite numbers"),
