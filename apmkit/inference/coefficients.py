@@ -114,10 +114,12 @@ class Coefficients:
 
     @property
     def before(self) -> slice:
+        """Positions of the coefficients before the reference period."""
         return slice(0, self.n_before)
 
     @property
     def after(self) -> slice:
+        """Positions of the coefficients after the reference period."""
         return slice(self.n_before, None)
 
     @property

@@ -122,6 +122,11 @@ def breakdown(
 ) -> float:
     """The smallest `m` at which the interval of `sensitivity` includes zero.
 
+    Parameters
+    ----------
+    estimate, kind, weights, level
+        As in `sensitivity`.
+
     Returns
     -------
     float
