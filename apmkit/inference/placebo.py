@@ -48,9 +48,9 @@ def placebo_dates(
     Examples
     --------
     >>> import apmkit
-    >>> frame = pd.DataFrame({"clinic": list("abcdef") * 6, "year": sorted([*range(2018, 2024)] * 6)})
+    >>> frame = pd.DataFrame({"clinic": [*range(40)] * 6, "year": sorted([*range(2018, 2024)] * 40)})
     >>> frame["visits"] = frame.index % 7 / 10
-    >>> frame["start"] = frame["clinic"].map({"a": 2022, "b": 2022, "c": 2022})
+    >>> frame["start"] = frame["clinic"].map(lambda clinic: 2022 if clinic < 20 else None)
     >>> panel = Panel(frame, unit="clinic", time="year", outcome="visits", cohort="start")
     >>> placebo_dates(panel, apmkit.twfe)["date"].tolist()
     [2019, 2020, 2021]
