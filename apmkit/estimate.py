@@ -144,7 +144,7 @@ class Estimate:
             The estimator has no influence function.
         """
         if self.combination is None:
-            variance = self.diagnostics.get("variance")
+            variance = self.diagnostics.get("cluster_variance")
             why = "ask the estimate as it was before" if variance else "its inference is by permutation"
             raise ApmkitError(f"{variance or self.estimator} has no influence function: {why}.")
         return pd.DataFrame(

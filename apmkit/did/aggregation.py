@@ -74,9 +74,9 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
 
 
 def _refuse_other_variance(estimate: Estimate) -> None:
-    if "variance" in estimate.diagnostics and (estimate.combination is None or "df" in estimate.table):
+    if "cluster_variance" in estimate.diagnostics and (estimate.combination is None or "df" in estimate.table):
         raise ApmkitError(
-            f"{estimate.diagnostics['variance']} is a variance of these terms, not of their averages: aggregate first, "
+            f"{estimate.diagnostics['cluster_variance']} is a variance of these terms, not of their averages: aggregate first, "
             "then ask for the variance."
         )
 
