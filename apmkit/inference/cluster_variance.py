@@ -305,7 +305,7 @@ def with_covariance(estimate, covariance, df, kind, call, combination=None, **di
         n_clusters=estimate.n_clusters,
     )
     told = {
-        "variance": kind,
+        "cluster_variance": kind,
         "small_sample": kind,
         "variance_factor": diagnostics.pop("factor"),
         "reference_distribution": "t(Satterthwaite)" if np.ndim(df) else f"t({df:.0f})",

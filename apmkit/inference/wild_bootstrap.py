@@ -94,7 +94,7 @@ def wild_bootstrap(
     if combination.adjusted is not None:
         raise EstimationError(
             "The bootstrap compares t statistics with CR1 standard errors: give it the estimate as it was before "
-            f"cluster_variance({estimate.diagnostics.get('variance')!r})."
+            f"cluster_variance({estimate.diagnostics.get('cluster_variance')!r})."
         )
     if term is not None:
         return wild_bootstrap(

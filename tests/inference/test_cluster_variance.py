@@ -312,7 +312,7 @@ def test_each_term_has_its_own_degrees_of_freedom(make_frame, make_panel):
         table["p_value"], 2 * stats.t.sf((table["estimate"] / table["se"]).abs(), table["df"]), rtol=1e-10
     )
     assert result.diagnostics["reference_distribution"] == "t(Satterthwaite)"
-    assert result.diagnostics["variance"] == "CR2"
+    assert result.diagnostics["cluster_variance"] == "CR2"
 
 
 # -- bad input and weak designs ----------------------------------------------------------------------------------------
