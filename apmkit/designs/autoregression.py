@@ -92,12 +92,11 @@ def fit_autoregression(y: np.ndarray, regressors: np.ndarray, periods: np.ndarra
         inverse = linalg.solve_triangular(solve(theta[:-1])[1], np.eye(k))
         return np.exp(theta[-1]) * inverse @ inverse.T
 
-    starts = np.outer(np.arctanh([-0.4, 0.0, 0.4, 0.8]), np.eye(order)[0])
-    searches = [
-        optimize.minimize(profile, start, method="L-BFGS-B", bounds=[(-LIMIT, LIMIT)] * order,
-                          options={"ftol": 1e-14, "gtol": 1e-7}) for start in starts
-    ]  # fmt: skip
-    best = min(searches, key=lambda search: search.fun)
+    starts = np.outer(np.arctanh([-0.6, -0.3, 0.0, 0.3, 0.6, 0.9]), np.eye(order)[0])
+    best = optimize.minimize(
+        profile, min(starts, key=profile), method="L-BFGS-B", bounds=[(-LIMIT, LIMIT)] * order,
+        options={"ftol": 1e-14, "gtol": 1e-7},
+    )  # fmt: skip
     if not np.isfinite(best.fun):
         raise EstimationError(f"An autoregression of order {order} does not fit these errors: give fewer lags.")
     coefficients, _, innovations, _ = solve(best.x)

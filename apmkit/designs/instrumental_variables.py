@@ -119,14 +119,17 @@ def instrumental_variables(
         few = f"{n} rows" if n < k + q else f"{n_clusters} clusters"
         raise EstimationError(f"{few} cannot carry {q} instruments and {k} coefficients: use fewer, or more data.")
 
-    from linearmodels.iv import IV2SLS, IVGMM, IVLIML
+    try:
+        from linearmodels.iv import IV2SLS, IVGMM, IVLIML
+    except ModuleNotFoundError:
+        raise ApmkitError("Instrumental variables need linearmodels: pip install 'apmkit[notebooks]'.") from None
 
     kind = "cluster" if cluster else errors
     ones = np.column_stack([np.ones(n), x])
+    reduced = _ReducedForm.of(y, d, z, ones, at, n_clusters, kind, [outcome, treatment])
     options = {"cov_type": "clustered", "clusters": at} if cluster else {"cov_type": errors}
     fit = {"2sls": IV2SLS, "liml": IVLIML}[method](y, ones, d, z).fit(debiased=True, **options)
     df = n_clusters - 1 if cluster else n - k
-    reduced = _ReducedForm.of(y, d, z, ones, at, n_clusters, kind)
     effective, critical = reduced.effective_f()
     if effective < critical:
         warn(
@@ -167,7 +170,7 @@ def instrumental_variables(
         },
         details={
             "anderson_rubin": pd.DataFrame(intervals, columns=["low", "high"], dtype=float),
-            "first_stage": reduced.first_stage(instruments, unit, level),
+            "first_stage": reduced.first_stage(instruments, unit),
         },
         call=f"instrumental_variables({outcome!r}, treatment={treatment!r}, instruments={instruments!r}, "
         f"method={method!r}, errors={kind!r})",
@@ -218,20 +221,28 @@ class _ReducedForm:
     df: int
 
     @classmethod
-    def of(cls, y, d, z, ones, at, n_clusters, kind) -> _ReducedForm:
+    def of(cls, y, d, z, ones, at, n_clusters, kind, names) -> _ReducedForm:
         base = np.linalg.qr(ones)[0]
         own, triangle = np.linalg.qr(z - base @ (base.T @ z))
         both = np.column_stack([y, d])
         both = both - base @ (base.T @ both)
         coefficients = both.T @ own
         residuals = both - own @ coefficients.T
+        left = (residuals**2).sum(axis=0) / (both**2).sum(axis=0)
+        if (left < 1e-20).any():
+            copied = names[int(left.argmin())]
+            raise EstimationError(
+                f"Instruments and controls determine {copied!r} without error: leave out copies of it."
+            )
+        if (coefficients[1] @ coefficients[1]) <= 1e-20 * (both[:, 1] @ both[:, 1]):
+            raise EstimationError(f"The instruments do not move {names[1]!r} at all: find others.")
         n, q = z.shape
         free = n - ones.shape[1] - q
         if kind == "unadjusted":
             covariance = np.einsum("ab,jk->ajbk", residuals.T @ residuals / free, np.eye(q))
         else:
             scores = (residuals[:, :, None] * own[:, None, :]).reshape(n, 2 * q)
-            factor = (n - 1) / free if kind == "cluster" else n / free
+            factor = (n - 1) / free if n_clusters < n else n / free
             covariance = factor * covariance_of(scores, at, n_clusters).reshape(2, q, 2, q)
         return cls(coefficients, covariance, linalg.inv(triangle), n_clusters - 1 if kind == "cluster" else free)
 
@@ -255,7 +266,7 @@ class _ReducedForm:
         if not isinstance(level, (int, float)) or not 0 < level < 1:
             raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
         critical = stats.f.ppf(level, q, self.df)
-        unit = np.linalg.norm(self.coefficients[0]) / np.linalg.norm(self.coefficients[1])
+        unit = np.sqrt(np.trace(self.covariance[0, :, 0]) / np.trace(self.covariance[1, :, 1]))
         scale = np.array([1.0, unit])
         (a, b), v = self.coefficients * scale[:, None], self.covariance * scale[:, None, None, None]
         v = v * scale[:, None]
@@ -290,18 +301,8 @@ class _ReducedForm:
         b = self.coefficients[1]
         return float(b @ np.linalg.solve(self.covariance[1, :, 1], b)) / len(b)
 
-    def first_stage(self, names: list[str], unit: np.ndarray, level: float) -> pd.DataFrame:
+    def first_stage(self, names: list[str], unit: np.ndarray) -> pd.DataFrame:
         turn = self.rotation / unit[:, None]
-        return Estimate.from_covariance(
-            pd.DataFrame({"term": names}),
-            turn @ self.coefficients[1],
-            turn @ self.covariance[1, :, 1] @ turn.T,
-            level=level,
-            degrees_of_freedom=self.df,
-            estimand="first stage",
-            estimator="least squares",
-            outcome="",
-            n_obs=0,
-            n_units=0,
-            n_clusters=0,
-        ).table
+        estimates, se = turn @ self.coefficients[1], np.sqrt(np.diag(turn @ self.covariance[1, :, 1] @ turn.T))
+        p_values = 2 * stats.t.sf(np.abs(estimates / se), self.df)
+        return pd.DataFrame({"term": names, "estimate": estimates, "se": se, "p_value": p_values})

@@ -51,9 +51,9 @@ def fit_propensity(treated: np.ndarray, covariates: np.ndarray, names: Sequence[
         apart = True
     if apart:
         raise EstimationError(
-            f"The covariates{_separating(treated, covariates, names)} tell rows with and without treatment apart for some "
-            "values: there is nobody to compare with; leave out or coarsen that covariate, or restrict both groups "
-            "to where they overlap."
+            f"The covariates{_separating(treated, covariates, names)} tell rows with and without treatment apart for "
+            "some values: nobody is there to compare with; leave out or coarsen that covariate, or restrict both "
+            "groups to where they overlap."
         )
     return Propensity(x, p, np.linalg.solve(information, (x * (treated - p)[:, None]).T).T)
 

@@ -119,7 +119,7 @@ def regression_to_the_mean(
     if chosen.sum() < 2:
         raise EstimationError(f"{count(int(chosen.sum()), 'unit')} with {rule}: two are needed; change the rule.")
     _refuse_constant(x, before)
-    if x[chosen].mean() <= x.mean():
+    if x[chosen].mean() < x.mean():
         warn(
             f"The selected have a mean of {before!r} below that of all units: the check is for selection of high "
             "values; turn the sign of the outcome for selection of low ones."

@@ -270,7 +270,6 @@ class _Sample:
     of_outcome: np.ndarray
     cluster: np.ndarray
     n_clusters: int
-    clustered: bool
     n_trimmed: int = 0
 
     @classmethod
@@ -289,13 +288,13 @@ class _Sample:
             raise EstimationError(f"Column {outcome!r} does not vary: there is nothing to compare.")
         at, n_clusters = clusters(data, cluster)
         return cls(outcome, treatment, names, data.index, treated, y - y.mean(), matrix(data, names),
-                   matrix(data, of_outcome), at, n_clusters, cluster is not None)  # fmt: skip
+                   matrix(data, of_outcome), at, n_clusters)  # fmt: skip
 
     def part(self, kept: np.ndarray) -> _Sample:
         at, cluster = np.unique(self.cluster[kept], return_inverse=True)
         y = self.outcomes[kept]
         return _Sample(self.outcome, self.treatment, self.names, self.index[kept], self.treated[kept], y - y.mean(),
-                       self.covariates[kept], self.of_outcome[kept], cluster, len(at), self.clustered,
+                       self.covariates[kept], self.of_outcome[kept], cluster, len(at),
                        int((~kept).sum()))  # fmt: skip
 
     def estimate(
@@ -328,7 +327,7 @@ class _Sample:
             diagnostics={
                 "left_out": {f"propensity beyond trim={trim}": {"count": self.n_trimmed}} if self.n_trimmed else {},
                 "reference_distribution": "normal",
-                "variance_factor": self.n_clusters / (self.n_clusters - 1) if self.clustered else 1.0,
+                "variance_factor": self.n_clusters / (self.n_clusters - 1) if self.n_clusters < len(d) else 1.0,
                 "effective_sample_size": effective_sizes(d, weights),
                 "largest_difference": largest,
                 **found,

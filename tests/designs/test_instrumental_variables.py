@@ -203,14 +203,14 @@ def test_returns_to_schooling_are_those_of_r(expected, agrees, card, case, contr
              "controls": controls if controlled else []}  # fmt: skip
     words = {"what": "instrumental_variables", "package": entry["source"]}
     result = apm.instrumental_variables(frame, **roles)
-    # Ours have p = 0.05 to 1e-12 by least squares on y - beta d; the ends printed by R are off by 1e-7 there.
+    # Within 1e-6: the wages that linearmodels ships are rounded to six decimals.
     agrees(result.details["anderson_rubin"], values["ar_ci"], within=1e-6, case=f"Card, {case}, set", **words)
     if "ar_p" in values:
-        agrees(result.diagnostics["anderson_rubin_p"], values["ar_p"], within=1e-10, case=f"Card, {case}, p", **words)
+        agrees(result.diagnostics["anderson_rubin_p"], values["ar_p"], within=1e-6, case=f"Card, {case}, p", **words)
     for method in {"tsls", "liml"} & set(values):
         result = apm.instrumental_variables(frame, method=method.replace("tsls", "2sls"), **roles)
         ours = result.table[["estimate", "se", "p_value"]]
-        agrees(ours, values[method], within=1e-8, case=f"Card, {case}, {method}", **words)
+        agrees(ours, values[method], within=1e-6, case=f"Card, {case}, {method}", **words)
 
 
 @every_kind
@@ -259,6 +259,9 @@ def test_weak_instruments_are_warned_of(make_encouraged, messages):
         ({"group": 1}, {"cluster": "group"}, ApmkitError, "'group' holds one cluster, 1"),
         ({"group": lambda f: f["group"] % 2}, {"cluster": "group", "instruments": ["z0", "z1"]}, EstimationError,
          "2 clusters cannot carry 2 instruments"),
+        ({"z0": lambda f: 2 * f["d"]}, {}, EstimationError, "Instruments and controls determine 'd' without error"),
+        ({"z0": np.tile([1.0, -1.0], 150), "d": np.repeat([1.0, -1.0], 150)}, {"controls": []}, EstimationError,
+         "The instruments do not move 'd' at all"),
         ({}, {"method": "gmm"}, ApmkitError, "method='gmm' is not known"),
         ({}, {"errors": "hac"}, ApmkitError, "errors='hac' is not known"),
         ({}, {"level": 95}, ApmkitError, "level=95 is not between 0 and 1"),
