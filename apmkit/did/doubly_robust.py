@@ -147,7 +147,8 @@ def linear_form(slices: list[Slice], treated: np.ndarray, method: str, *, by_pai
             centrings[k] -= treated[:, None] * ((s.x - mean_x) @ gap) / sum(n_treated)
         if weigh:
             centrings[k] += (treated - fitted_p[k])[:, None] * (s.x @ np.linalg.solve(information, through_p))
-    return LinearForm(weights, centrings, None if fitted_p is None else np.max(fitted_p, axis=0))
+    seen = [s.mass > 0 for s in slices]
+    return LinearForm(weights, centrings, np.where(seen, fitted_p, 0.0).max(axis=0) if weigh else None)
 
 
 def _regression(s: Slice, side: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

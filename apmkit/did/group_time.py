@@ -62,14 +62,16 @@ def callaway_santanna(
         treatment.
     anticipation : int
         Units of time before treatment in which it may already have effects. Effects from then on are compared with the
-        last period before (Callaway and Sant'Anna 2021, eq. 2.8). R ``did`` 2.3.0 with a varying base compares the
-        periods of anticipation with the one before each instead; later versions do as here. Averages since treatment
-        leave out these periods. A unit first treated after the panel ends counts as never treated: leave out those
-        that start so soon after that they may anticipate.
+        last period before (Callaway and Sant'Anna 2021, eq. 2.8), as in ``csdid``; R ``did`` 2.3.0 with a varying base
+        compares the periods of anticipation with the one before each, which may hold such effects too. Averages since
+        treatment leave out these periods. A unit first treated after the panel ends counts as never treated: leave
+        out those that start so soon after that they may anticipate.
     unbalanced : {"pairs", "repeated_cross_sections"}
         In a ragged panel, compare the units observed in both periods, or the means of all units observed in each
         (R ``did`` with ``allow_unbalanced_panel=TRUE``). Of weights that change over time, pairs take those of the
-        later period, so that the inverse chance of still being observed corrects for exit.
+        later period, so that the inverse chance of still being observed corrects for exit. Doubly robust standard
+        errors of cross-sections are not those of R's DRDID 1.2.3, which adds a term of the influence function (the
+        regression of the earlier period) that has to be subtracted.
     small_sample : {"none", "fixest"}
         Factor and reference distribution of the standard errors. ``"none"`` is R ``did``.
     level : float
@@ -97,7 +99,8 @@ def callaway_santanna(
 
     References
     ----------
-    Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), eq. 2.8 and 2.9 and theorem 2;
+    Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), eq. 2.8 and 2.9, given covariates 2.2
+    to 2.7, and theorem 2;
     Sant'Anna, P. and Zhao, J. (2020), Journal of Econometrics 219(1), eq. 3.1 (panel) and 3.4 (repeated
     cross-sections).
 

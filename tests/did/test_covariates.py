@@ -1,5 +1,7 @@
 """What covariates may and may not do to effects of cohorts and periods, and what is said of them."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import apmkit as apm
-from apmkit.did import conditional
+from apmkit.did import conditional, doubly_robust
 from apmkit.did.kernel import Combination
 from apmkit.did.scores import Scores
 from apmkit.errors import ApmkitError, DesignWarning, EstimationError
@@ -323,6 +325,18 @@ def test_a_cohort_too_small_for_its_covariates_is_named(adjusted, effects):
     last = frame.loc[frame["cohort"] == 2013, "unit"].unique()[5:]
     with pytest.warns(DesignWarning, match="Fewer than 7 units for 2 covariates in cohort 2013: its effects"):
         effects(frame[~frame["unit"].isin(last)])
+
+
+def test_a_propensity_score_that_does_not_converge_is_an_error_with_a_remedy(adjusted, effects, monkeypatch):
+    monkeypatch.setattr(doubly_robust, "STEPS", 2)
+    with pytest.raises(EstimationError, match="propensity score of cohort 2012 did not converge: use fewer covariates"):
+        effects(adjusted())
+
+
+def test_results_given_covariates_can_be_kept_as_json(adjusted, effects):
+    kept = json.loads(effects(adjusted()).to_json())
+    assert kept["diagnostics"]["covariates"] == NAMES
+    assert 0 < kept["diagnostics"]["overlap"]["lowest"] < kept["diagnostics"]["overlap"]["highest"] < 1
 
 
 @pytest.mark.usefixtures("quiet")
