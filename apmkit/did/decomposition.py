@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.did.controls import control_regressors, unit_groups
-from apmkit.did.kernel import Groups, cell_weights
+from apmkit.did.kernel import Groups, Moments, cell_weights
 from apmkit.did.sample import Sample
 from apmkit.did.two_way import TwoWay
 from apmkit.errors import ApmkitError, EstimationError
@@ -70,11 +70,12 @@ def bacon_decomposition(panel: Panel, *, controls: Sequence[str] = ()) -> pd.Dat
     sample = Sample.of(panel)
     panel = sample.panel
     if not panel.is_balanced:
+        cells = panel.n_units * len(panel.periods)
         raise EstimationError(
-            f"The decomposition needs a balanced panel and {panel.outcomes.size - panel.n_obs:,} of "
-            f"{panel.outcomes.size:,} unit-periods are not observed: keep the units observed in every period."
+            f"The decomposition needs a balanced panel and {cells - panel.n_obs:,} of {cells:,} unit-periods are not "
+            "observed: keep the units observed in every period."
         )
-    if panel.weights is not None and panel.weights.ndim == 2:
+    if panel.sums is None and panel.weights is not None and panel.weights.ndim == 2:
         raise EstimationError(
             "The decomposition needs weights that are constant within units: give each unit one weight."
         )
@@ -84,9 +85,7 @@ def bacon_decomposition(panel: Panel, *, controls: Sequence[str] = ()) -> pd.Dat
             f"All units start treatment in {groups.cohorts[0]:.0f}: there is nobody to compare with; add units that "
             "start later or never."
         )
-    y = panel.outcomes - panel.outcomes.mean(axis=0)
-    y -= y.mean(axis=1, keepdims=True)
-    table = _controlled(sample, groups, y, controls) if len(controls) else _plain(groups, y)
+    table = _controlled(sample, groups, controls) if len(controls) else _plain(groups)
     order = pd.Categorical(table["kind"], KINDS)
     return table.iloc[np.lexsort((-table["weight"], order.codes))].reset_index(drop=True)
 
@@ -129,7 +128,7 @@ def treatment_weights(estimate: Estimate, term: str | None = None) -> pd.DataFra
     [1.0, -0.5, 0.5]
     """
     weights = cell_weights(estimate, term)
-    groups = estimate.combination.moments.groups
+    groups = estimate.combination.groups
     labels = ["never" if np.isinf(g) else int(g) for g in groups.cohorts]
     mass = pd.DataFrame(groups.mass, index=pd.Index(labels, name="cohort"), columns=weights.columns)
     cells = pd.DataFrame(
@@ -231,9 +230,9 @@ def _means(groups: Groups, values: np.ndarray) -> np.ndarray:
     return sums / groups.n[:, None]
 
 
-def _plain(groups: Groups, y: np.ndarray) -> pd.DataFrame:
+def _plain(groups: Groups) -> pd.DataFrame:
     """The pairs of cohorts; two treated cohorts make two comparisons."""
-    mean, treated = _means(groups, y), groups.treated
+    mean, treated = Moments.of(groups).total / groups.n[:, None], groups.treated
     exposed = treated.mean(axis=1)
     early, late = _pairs(groups)
     both = np.isfinite(groups.cohorts[late])
@@ -264,7 +263,7 @@ def _plain(groups: Groups, y: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def _controlled(sample: Sample, groups: Groups, y: np.ndarray, controls: Sequence[str]) -> pd.DataFrame:
+def _controlled(sample: Sample, groups: Groups, controls: Sequence[str]) -> pd.DataFrame:
     """The pairs of cohorts by what controls leave of treatment, and the comparisons within cohorts."""
     _, regressors = control_regressors(sample, controls)
     units = unit_groups(sample.panel)
@@ -275,6 +274,8 @@ def _controlled(sample: Sample, groups: Groups, y: np.ndarray, controls: Sequenc
     d, x = residual[0], residual[1:].reshape(len(regressors), -1)
     slopes = np.linalg.lstsq((x * root).T, d.ravel() * root)[0]
     d = d - (slopes @ x).reshape(d.shape)
+    y = sample.panel.outcomes - sample.panel.outcomes.mean(axis=0)
+    y -= y.mean(axis=1, keepdims=True)
     own, mean = _means(groups, d), _means(groups, y)
     within = d - own[groups.of_unit]
     variance_within = float((units.mass * within**2).sum())

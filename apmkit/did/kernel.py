@@ -149,7 +149,7 @@ class Moments:
     @classmethod
     def _of_sums(cls, groups: Groups, sums: Sums, centre_units: bool) -> Moments:
         observed = sums.observed
-        level = sums.total[:, :-1].sum(axis=0) / groups.mass.sum(axis=0)
+        level = sums.total[:, :-1].sum(axis=0) / (groups.n @ observed)
 
         def centred(values, seen):
             y = np.where(seen, values[:, :-1] - values[:, -1:] * level, 0.0)

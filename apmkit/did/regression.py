@@ -330,10 +330,11 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
     centring = np.einsum("jkt,kt->jk", weights, fitted + period_effects)
 
     sample.warn_of_lone_clusters(moments, terms)
-    n_obs, n_periods = groups.panel.n_obs, regressors.shape[2]
     factor = 1.0
     if small_sample == "fixest":
-        factor = fixest_factor(groups.panel.n_clusters, n_obs, len(regressors), n_periods)
+        seen = groups.profile > 0
+        n_obs = int(seen.sum(axis=1) @ np.bincount(groups.of_unit, weights=groups.panel.counts))
+        factor = fixest_factor(groups.panel.n_clusters, n_obs, len(regressors), int(seen.any(axis=0).sum()))
     size = np.einsum("jkt,kt->j", regressors, groups.mass)
     told = identified[independent]
     return finish(

@@ -57,11 +57,15 @@ def bacon(decomposition: pd.DataFrame, *, ax: Axes | None = None, label: str | N
     mean = float(decomposition["weight"] @ decomposition["estimate"])
     ax.axhline(mean, color=PALETTE["grey"], lw=1.2, ls="--")
     ax.set_xlim(0, decomposition["weight"].max() * 1.3)
-    for row in decomposition.nlargest(named, "weight").itertuples():
-        if row.kind != "within cohorts":
-            ax.annotate(f"{row.treated:.0f} vs {row.comparison}", (row.weight, row.estimate), xytext=(7, 0),
-                        textcoords="offset points", va="center", fontsize="x-small",
-                        color=PALETTE[_MARKS[row.kind][1]])  # fmt: skip
+    largest = decomposition[decomposition["kind"] != "within cohorts"].nlargest(named, "weight")
+    width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
+    for row in largest.itertuples():
+        right = (largest["weight"] - row.weight) / width
+        near = (np.abs(largest["estimate"] - row.estimate) < 0.05 * height) & (right > 0) & (right < 0.15)
+        # A name that would run into another point stands on the left.
+        ax.annotate(f"{row.treated:.0f} vs {row.comparison}", (row.weight, row.estimate),
+                    xytext=(-7 if near.any() else 7, 0), ha="right" if near.any() else "left", va="center",
+                    textcoords="offset points", fontsize="x-small", color=PALETTE[_MARKS[row.kind][1]])  # fmt: skip
     ax.annotate(f"two-way fixed effects {mean:.3g}", (1, mean), xycoords=("axes fraction", "data"), xytext=(0, 3),
                 textcoords="offset points", ha="right", fontsize="small", color=PALETTE["grey"])  # fmt: skip
     ax.set_xlabel("Weight of the comparison")

@@ -214,8 +214,8 @@ def comparisons_in_words(parts: pd.DataFrame) -> str:
     )
     return (
         f"Comparisons of later with earlier treated clinics hold {parts.loc[unsound, 'weight'].sum():.0%} of the "
-        f"weight; their mean is {rounded(with_earlier, 0.1)}. The others have a mean of {rounded(others, 0.1)}, and the "
-        f"two together give the coefficient of {rounded(parts['weight'] @ parts['estimate'], 0.1)}."
+        f"weight; their mean is {rounded(with_earlier, 0.1)}. The others have a mean of {rounded(others, 0.1)}, and "
+        f"the two together give the coefficient of {rounded(parts['weight'] @ parts['estimate'], 0.1)}."
     )
 
 
@@ -234,12 +234,12 @@ def left_out_in_words(table: pd.DataFrame) -> str:
 
 def signs_in_words(lines: pd.DataFrame) -> str:
     """Where, by growth of the effect, the two-way coefficient has the wrong sign."""
-    wrong = lines.index[lines["true mean"] * lines["two-way"] < 0]
-    if len(wrong) == 0:
+    wrong = (lines["true mean"] * lines["two-way"] < 0).to_numpy()
+    if not wrong.any():
         return "With this timing the sign is right at every growth shown; the size is right only where nothing grows."
-    return (
-        f"With this timing the sign is wrong where the effect grows by {wrong[0]:+.1f} to {wrong[-1]:+.1f} per period."
-    )
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], wrong, [False]]).astype(int))).reshape(-1, 2)
+    stretches = [f"{lines.index[first]:+.1f} to {lines.index[after - 1]:+.1f}" for first, after in ends]
+    return f"With this timing the sign is wrong where the effect grows by {', and by '.join(stretches)} per period."
 
 
 def estimate(parameters: WeightsParameters) -> Result:

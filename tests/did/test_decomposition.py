@@ -5,6 +5,7 @@ import math
 import warnings
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,6 +122,17 @@ def test_the_decomposition_does_not_depend_on_order_names_level_or_clock(make_fr
     np.testing.assert_allclose(other["estimate"], 1000 * one["estimate"], rtol=1e-8, atol=1e-5)
     np.testing.assert_allclose(other["weight"], one["weight"], rtol=0, atol=1e-12)
     assert other["kind"].tolist() == one["kind"].tolist()
+
+
+@pytest.mark.parametrize("weights", [None, "unit"])
+def test_comparisons_and_weights_need_no_rows_in_memory(make_frame, make_panel, weights):
+    frame = make_frame(seed=4, weights=weights)
+    columns = {"weights": "weight" if weights else None}
+    one, other = (make_panel(data, **columns) for data in (frame, duckdb.connect().from_df(frame)))
+    tables = [apm.bacon_decomposition(panel) for panel in (one, other)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-9)
+    pd.testing.assert_frame_equal(*(apm.treatment_weights(apm.twfe(panel)) for panel in (one, other)), rtol=1e-9)
+    pd.testing.assert_series_equal(*(apm.negative_weights(apm.twfe(panel)) for panel in (one, other)), rtol=1e-9)
 
 
 def test_units_treated_from_the_first_period_are_left_out_as_by_twfe(make_frame, make_panel):

@@ -1,5 +1,6 @@
 """The page on two-way weights says true things at every parameter."""
 
+import re
 import warnings
 
 import numpy as np
@@ -77,12 +78,15 @@ def test_the_reading_follows_the_numbers(world):
         assert effects.min() <= said <= effects.max()
 
 
-def test_signs_are_wrong_between_the_growths_named():
-    parameters = weights.STUDY.parameters()
-    lines = weights.by_growth(parameters, weights.STUDY.run().estimates["twfe"], np.linspace(-2, 2, 41))
-    assert lines.loc[0.0, "true mean"] == pytest.approx(lines.loc[0.0, "two-way"])
-    wrong = lines[lines["true mean"] * lines["two-way"] < 0].index
-    assert f"{wrong.min():+.1f} to {wrong.max():+.1f}" in weights.signs_in_words(lines)
+def test_signs_are_wrong_exactly_at_the_growths_named(world):
+    parameters, _, result = world
+    lines = weights.by_growth(parameters, result.estimates["twfe"], np.linspace(-2, 2, 41))
+    assert lines["true mean"].iloc[20] == pytest.approx(lines["two-way"].iloc[20])
+    wrong = lines.index[lines["true mean"] * lines["two-way"] < 0]
+    text = weights.signs_in_words(lines)
+    named = [tuple(map(float, pair)) for pair in re.findall(r"([+-][\d.]+) to ([+-][\d.]+)", text)]
+    inside = [rate for rate in lines.index if any(low - 1e-9 <= rate <= high + 1e-9 for low, high in named)]
+    np.testing.assert_allclose(inside, wrong)
 
 
 def test_the_same_seed_gives_the_same_clinics():
