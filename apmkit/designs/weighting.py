@@ -201,8 +201,8 @@ def entropy_balancing(
     data, outcome, treatment, covariates, cluster, level
         As in `inverse_probability_weighting`.
     moments : int
-        Powers that are balanced: 1 for means, 2 for variances too, 3 for skewness too. A column of two values has only
-        its mean.
+        Powers that are balanced: 1 for means, 2 for variances too, 3 for skewness too. A power that is no
+        smaller than the number of values of a column says nothing new and is left out.
 
     Returns
     -------
@@ -237,8 +237,13 @@ def entropy_balancing(
     sample = _Sample.read(data, outcome, treatment, covariates, cluster, "ATT")
     d, y = sample.treated, sample.outcomes
     x = standardised(sample.covariates, sample.names)
-    several = [j for j in range(x.shape[1]) if len(np.unique(x[:, j])) > 2]
-    powers = [(x[:, j] ** power, f"{sample.names[j]}^{power}") for power in range(2, moments + 1) for j in several]
+    distinct = [len(np.unique(column)) for column in x.T]
+    powers = [
+        (x[:, j] ** power, f"{sample.names[j]}^{power}")
+        for power in range(2, moments + 1)
+        for j, values in enumerate(distinct)
+        if values > power
+    ]
     names = [*sample.names, *(name for _, name in powers)]
     features = standardised(np.column_stack([x, *(values for values, _ in powers)]), names)
     target = features[d].mean(axis=0)
@@ -346,6 +351,8 @@ def _with_overlap(sample: _Sample, estimand: str, trim: float | None) -> tuple[_
     if min((kept & sample.treated).sum(), (kept & ~sample.treated).sum()) < 2:
         raise EstimationError(f"trim={trim} leaves fewer than two rows in a group: the groups do not overlap.")
     sample = sample.part(kept)
+    if sample.n_clusters < 2:
+        raise EstimationError(f"trim={trim} leaves one cluster: standard errors need several; trim less.")
     warn(f"trim={trim} leaves out {sample.n_trimmed:,} of {len(kept):,} rows: the effect is for those that are left.")
     return sample, fit_propensity(sample.treated, standardised(sample.covariates, sample.names), sample.names)
 

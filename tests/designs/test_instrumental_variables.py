@@ -259,7 +259,7 @@ def test_weak_instruments_are_warned_of(make_encouraged, messages):
         ({"group": 1}, {"cluster": "group"}, ApmkitError, "'group' holds one cluster, 1"),
         ({"group": lambda f: f["group"] % 2}, {"cluster": "group", "instruments": ["z0", "z1"]}, EstimationError,
          "2 clusters cannot carry 2 instruments"),
-        ({"z0": lambda f: 2 * f["d"]}, {}, EstimationError, "Instruments and controls determine 'd' without error"),
+        ({"z0": lambda f: 2 * f["d"]}, {}, EstimationError, "Instruments and controls determine 'd' exactly"),
         ({"z0": np.tile([1.0, -1.0], 150), "d": np.repeat([1.0, -1.0], 150)}, {"controls": []}, EstimationError,
          "The instruments do not move 'd' at all"),
         ({}, {"method": "gmm"}, ApmkitError, "method='gmm' is not known"),
