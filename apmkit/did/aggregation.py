@@ -76,8 +76,8 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
 def _refuse_other_variance(estimate: Estimate) -> None:
     if "cluster_variance" in estimate.diagnostics and (estimate.combination is None or "df" in estimate.table):
         raise ApmkitError(
-            f"{estimate.diagnostics['cluster_variance']} is a variance of these terms, not of their averages: aggregate first, "
-            "then ask for the variance."
+            f"{estimate.diagnostics['cluster_variance']} is a variance of these terms, not of their averages: "
+            "aggregate first, then ask for the variance."
         )
 
 
