@@ -59,15 +59,14 @@ def test_cohorts_change_hands_within_strata_only(make_panel):
 
 
 @pytest.mark.parametrize("estimator", [apm.twfe, simple, apm.two_stage], ids=["twfe", "simple", "two_stage"])
-@pytest.mark.parametrize("draws", [120, 4_000])
-def test_one_product_for_all_assignments_is_the_estimator_run_on_each(estimator, draws, make_frame, make_panel):
-    # 12 units in cohorts of 4: 34,650 assignments; 8 units in cohorts of 3, 3 and 2: 560.
-    frame = make_frame(n_units=12 if draws == 120 else 8, n_states=12 if draws == 120 else 8)
-    panel = make_panel(frame)
-    fast = apm.randomisation_test(panel, estimator, draws=draws, seed=2)
-    slow = apm.randomisation_test(panel, lambda p: estimator(p).table["estimate"][0], draws=draws, seed=2)
+@pytest.mark.parametrize("n_units", [12, 6])
+def test_one_product_for_all_assignments_is_the_estimator_run_on_each(estimator, n_units, make_frame, make_panel):
+    # In three cohorts of equal size 12 units have 34,650 assignments, 6 units 90.
+    panel = make_panel(make_frame(n_units=n_units, n_states=n_units))
+    fast = apm.randomisation_test(panel, estimator, draws=99, seed=2)
+    slow = apm.randomisation_test(panel, lambda p: estimator(p).table["estimate"][0], draws=99, seed=2)
     assert fast["p_value"] == slow["p_value"]
-    assert fast["draws"] == slow["draws"] == (120 if draws == 120 else 560)
+    assert fast["draws"] == slow["draws"] == (99 if n_units == 12 else 90)
 
 
 def test_an_estimator_that_looks_at_outcomes_is_run_on_each_assignment(make_frame, make_panel):
@@ -84,12 +83,12 @@ def test_an_estimator_that_looks_at_outcomes_is_run_on_each_assignment(make_fram
 
 def test_clusters_ragged_panels_and_studentised_statistics_run(make_frame, make_panel):
     panel = make_panel(make_frame(missing=0.1), cluster="state")
-    plain, studentised = (apm.randomisation_test(panel, simple, studentised=s, draws=199) for s in (False, True))
+    plain, studentised = (apm.randomisation_test(panel, simple, studentised=s, draws=99) for s in (False, True))
     row = simple(panel).table.iloc[0]
     assert plain["statistic"] == row["estimate"]
     assert studentised["statistic"] == pytest.approx(row["estimate"] / row["se"])
     assert plain["p_value"] != studentised["p_value"]
-    assert plain["p_value_error"] == pytest.approx(np.sqrt(plain["p_value"] * (1 - plain["p_value"]) / 199))
+    assert plain["p_value_error"] == pytest.approx(np.sqrt(plain["p_value"] * (1 - plain["p_value"]) / 99))
 
 
 def test_a_term_is_named(make_frame, make_panel):
@@ -112,14 +111,15 @@ def test_rows_names_currency_and_a_constant_change_no_p_value(seed, scale, shift
     assert one == other
 
 
+@pytest.mark.slow
 def test_a_true_null_is_rejected_in_at_most_five_percent_with_one_treated_unit_or_skewed_outcomes(make_panel):
     random = np.random.default_rng(0)
     frame, rejected = two_groups(1, 21, effect=0.0), []
-    for _ in range(250):
+    for _ in range(1_000):
         frame["y"] = random.exponential(size=len(frame)) ** 2
         rejected.append(apm.randomisation_test(make_panel(frame), apm.twfe)["p_value"] <= 0.05)
     # One of 21 assignments: exactly 1/21.
-    assert 0.02 <= np.mean(rejected) <= 0.075
+    assert 0.035 <= np.mean(rejected) <= 0.065
 
 
 def test_bad_input_is_refused(make_frame, make_panel):
