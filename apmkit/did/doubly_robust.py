@@ -105,7 +105,7 @@ def linear_form(slices: list[Slice], treated: np.ndarray, method: str, *, by_pai
     if min(n_treated) <= 0 or min(s.mass[~treated].sum() for s in slices) <= 0:
         raise NotIdentified(NO_COMPARISON)
     fitted_p, information = _propensity(slices, treated) if weigh else (None, None)
-    # One treated unit's mean covariates stand for all slices: effects are averages over all treated.
+    # An effect is an average over the treated of all slices.
     mean_x = sum(s.mass[treated] @ s.x[treated] for s in slices) / sum(n_treated)
     weights, centrings = [], []
     gap, through_p = 0.0, 0.0
