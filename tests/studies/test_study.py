@@ -147,7 +147,7 @@ def test_an_unknown_study_is_refused_with_the_nearest_name():
         studies.get("us/mssp_downside_risks")
     assert str(refused.value) == (
         "There is no study 'us/mssp_downside_risks' (did you mean 'us/mssp_downside_risk'?): the studies are "
-        "us/mssp_downside_risk, canada/bc_lfp."
+        f"{', '.join(REAL)}."
     )
 
 
