@@ -44,16 +44,14 @@ def entropy_weights(gaps: np.ndarray, names: Sequence[str], treatment: str) -> n
             return weights
         curvature = (gaps * weights[:, None]).T @ gaps - np.outer(imbalance, imbalance)
         step = -np.linalg.lstsq(curvature, imbalance, rcond=None)[0]
+        # Halve the step until the dual falls enough; near its floor a fall is lost in rounding.
         size, value = 1.0, logsumexp(gaps @ multipliers)
-        while logsumexp(gaps @ (multipliers + size * step)) > value + 1e-4 * size * (imbalance @ step) and size > 1e-12:
+        slack = 1e-13 * max(1.0, abs(value))
+        while logsumexp(gaps @ (multipliers + size * step)) > value + 1e-4 * size * (imbalance @ step) + slack:
             size /= 2
-        if size <= 1e-12:
-            break
         multipliers = multipliers + size * step
         if np.abs(gaps @ multipliers).max() > 500:
             break
-    if np.abs(imbalance).max() < 1e-10:
-        return weights
     raise EstimationError(
         f"No weights on rows with {treatment!r} = 0 balance {some(list(names))} at once: leave some out, lower "
         "moments, or restrict both groups to where they overlap."

@@ -299,6 +299,11 @@ def test_perfect_separation_names_the_covariate(make_people, name):
         ESTIMATORS[name](make_people().assign(**some).astype({"sex": int}))
 
 
+def test_entropy_balancing_ends_where_progress_is_lost_in_rounding(make_people):
+    result = ESTIMATORS["entropy, two moments"](make_people(500, seed=140))
+    assert result.diagnostics["largest_difference"] < 1e-10
+
+
 def test_entropy_balancing_names_what_no_weights_reach(make_people):
     with pytest.raises(EstimationError, match="mean of 'age' among the treated is not inside the range of rows with"):
         ESTIMATORS["entropy"](make_people().assign(**SEPARATED))
