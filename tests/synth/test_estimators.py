@@ -178,6 +178,20 @@ def test_the_jackknife_leaves_out_each_unit_with_weights_kept(method):
     assert full.table["p_value"].iloc[0] == pytest.approx(2 * norm.sf(z))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_jackknife_agrees_with_diff_diff_as_far_as_its_solver_goes(agrees):
+    from diff_diff import SyntheticDiD
+
+    frame = simulate(n_treated=3)
+    theirs = SyntheticDiD(variance_method="jackknife").fit(
+        frame.assign(ever=frame["start"].notna().astype(int)),
+        outcome="y", treatment="ever", unit="unit", time="year", post_periods=[2010, 2011, 2012, 2013],
+    )  # fmt: skip
+    ours = numbers(synthetic_did(panel_of(frame), variance="jackknife"))
+    agrees(ours[:2], [theirs.att, theirs.se], within=1e-4, what="synthetic_did", package="diff-diff 3.13.0",
+           case="three treated units, jackknife")  # fmt: skip
+
+
 def test_the_bootstrap_of_difference_in_differences_is_that_of_two_means():
     frame = simulate(n_treated=6, n_donors=12)
     wide = frame.pivot(index="unit", columns="year", values="y").to_numpy()
