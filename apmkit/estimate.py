@@ -326,7 +326,11 @@ class Estimate:
             estimand=self.estimand, estimator=self.estimator, outcome=self.outcome,
             n_obs=self.n_obs, n_units=self.n_units, n_clusters=self.n_clusters,
         )  # fmt: skip
-        return replace(self, table=fresh.table, level=level, call=f"{self.call}.with_level({level})")
+        table = fresh.table
+        # An interval need not be centred on its estimate: that of a discontinuity is not.
+        off_centre = ((self.table["ci_low"] + self.table["ci_high"]) / 2 - self.table["estimate"]).fillna(0.0)
+        table[["ci_low", "ci_high"]] = table[["ci_low", "ci_high"]].add(off_centre, axis=0)
+        return replace(self, table=table, level=level, call=f"{self.call}.with_level({level})")
 
     def aggregate(self, by: str) -> Estimate:
         """Average effects of cohorts and periods.

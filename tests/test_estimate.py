@@ -301,3 +301,12 @@ def test_a_result_survives_a_deep_copy(panel):
 def test_a_sentence_is_about_one_term(panel):
     with pytest.raises(ValueError, match=r"says one number and there are \d+: choose one, for instance term\("):
         apm.callaway_santanna(panel).sentence()
+
+
+def test_another_level_keeps_the_centre_of_an_interval_that_is_not_centred_on_its_estimate():
+    random = np.random.default_rng(0)
+    x = random.uniform(-1, 1, 2_000)
+    data = pd.DataFrame({"x": x, "y": (x >= 0) + x**2 + random.normal(size=2_000)})
+    wide = apm.regression_discontinuity(data, outcome="y", running="x", level=0.99)
+    again = apm.regression_discontinuity(data, outcome="y", running="x").with_level(0.99)
+    pd.testing.assert_frame_equal(again.table, wide.table)
