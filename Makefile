@@ -7,7 +7,7 @@ BROWSER := $(VENV)/installed-browser
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-slow check-book lint clean
+.PHONY: help book test test-slow agreement check-book lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: $(INSTALLED) ## run the tests (no browser, no network)
 
 test-slow: $(INSTALLED) ## run the long simulations: size, coverage and power of the estimators
 	$(BIN)/python -m pytest -n auto -m slow
+
+agreement: $(INSTALLED) ## write the book's table of what agrees with other packages, from the tests
+	$(BIN)/python -m pytest -n auto tests --agreement book/agreement.csv
 
 check-book: $(BROWSER) ## run every notebook, build every page, check the pages in Chromium
 	@test -x $(CHROMIUM) || { echo "Error: $(CHROMIUM) is missing; install it with: apt-get install chromium" >&2; exit 2; }
