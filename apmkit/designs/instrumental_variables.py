@@ -231,9 +231,7 @@ class _ReducedForm:
         left = (residuals**2).sum(axis=0) / (both**2).sum(axis=0)
         if (left < 1e-20).any():
             copied = names[int(left.argmin())]
-            raise EstimationError(
-                f"Instruments and controls determine {copied!r} without error: leave out copies of it."
-            )
+            raise EstimationError(f"Instruments and controls determine {copied!r} exactly: leave out copies of it.")
         if (coefficients[1] @ coefficients[1]) <= 1e-20 * (both[:, 1] @ both[:, 1]):
             raise EstimationError(f"The instruments do not move {names[1]!r} at all: find others.")
         n, q = z.shape
