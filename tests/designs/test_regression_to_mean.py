@@ -43,11 +43,12 @@ def test_lines_are_those_of_least_squares(agrees):
     frame = years(effect=-1.0)
     chosen = frame["y1"] > 13
     at = pd.DataFrame({column: [frame["y1"][chosen].mean()] for column in ("y0", "y1")})
-    fits = {"earlier_line": smf.ols("y1 ~ y0", frame).fit(), "not_selected": smf.ols("y2 ~ y1", frame[~chosen]).fit()}
+    fits = {"earlier_line": smf.ols("y1 ~ y0", frame).fit(),
+            "not_selected": smf.ols("y2 ~ y1", frame[~chosen]).fit()}  # fmt: skip
     result = apm.regression_to_the_mean(frame, **ROLES, threshold=13, earlier="y0")
     rows = result.details["references"].set_index("reference")
     for name, fit in fits.items():
-        agrees(rows.loc[name, "expected"], fit.predict(at)[0] - at["y1"].iloc[0], within=1e-10, package="statsmodels OLS",
+        agrees(rows.loc[name, "expected"], (fit.predict(at) - at["y1"])[0], within=1e-10, package="statsmodels OLS",
                what="regression_to_the_mean", case=name)  # fmt: skip
     then = frame["y0"] > 13
     np.testing.assert_allclose(rows.loc["earlier_selection", "expected"], (frame["y1"] - frame["y0"])[then].mean())

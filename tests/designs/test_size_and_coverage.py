@@ -83,7 +83,6 @@ def test_the_anderson_rubin_set_holds_its_level_however_weak_the_instruments(mak
     sets = missed[missed.index.str.startswith("set")]
     assert sets.between(0.03, 0.13 if kind == {"errors": "unadjusted"} else 0.065).all(), missed
     assert np.ptp(sets) < 0.01, missed  # of no concern to the set how weak they are
-    assert missed["interval, strength 0.0"] > 0.15, missed
     assert missed["interval, strength 0.5"] <= (0.13 if kind == {"errors": "unadjusted"} else 0.065), missed
 
 
