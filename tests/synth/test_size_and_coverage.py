@@ -15,9 +15,10 @@ from apmkit.synth import (
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::apmkit.errors.DesignWarning")]
+DRAWS = 1000
 
 
-def panels(starts, n_units, n_periods, seed, count=1000):
+def panels(starts, n_units, n_periods, seed):
     """Panels of units on a common factor, none of which has an effect; the first units are called treated."""
     rng = np.random.default_rng(seed)
     years = 2000 + np.arange(n_periods)
@@ -29,15 +30,15 @@ def panels(starts, n_units, n_periods, seed, count=1000):
             "start": np.repeat(start, n_periods),
         }
     )
-    for _ in range(count):
+    for _ in range(DRAWS):
         factor = rng.normal(size=n_periods).cumsum()
         y = rng.normal(size=(n_units, 1)) * factor + rng.normal(size=(n_units, n_periods))
         yield Panel(frame.assign(y=y.ravel()), unit="unit", time="year", outcome="y", cohort="start")
 
 
-def results(method, starts, n_units, n_periods, seed, count=1000, **options):
+def results(method, starts, n_units, n_periods, seed, **options):
     options["max_pre_fit"] = np.inf
-    every = enumerate(panels(starts, n_units, n_periods, seed, count))
+    every = enumerate(panels(starts, n_units, n_periods, seed))
     return pd.DataFrame([method(panel, seed=i, **options).table.iloc[0] for i, panel in every])
 
 
@@ -59,11 +60,12 @@ def test_ranks_by_permutation_are_exact(method, options):
 
 
 @pytest.mark.parametrize(
-    ("method", "starts", "count"),
-    [(staggered_synthetic_did, [2005, 2006, 2006], 1000), (staggered_synthetic_control, [2004, 2005], 400)],
+    ("method", "starts"),
+    [(staggered_synthetic_did, [2005, 2006, 2006]), (staggered_synthetic_control, [2004, 2005])],
 )
-def test_ranks_among_random_deals_are_exact(method, starts, count):
-    p = results(method, starts, 12, 7, seed=2, count=count, draws=19)["p_value"]
+def test_ranks_among_random_deals_are_exact(method, starts):
+    # A deal that is the true one counts as a tie, which is rare with 240 deals or more: size is just under 0.05.
+    p = results(method, starts, 16, 7, seed=2, draws=19)["p_value"]
     assert 0.035 <= (p <= 0.05 + 1e-9).mean() <= 0.065
     assert (p <= 0.5 + 1e-9).mean() == pytest.approx(0.5, abs=0.05)
 
