@@ -10,11 +10,11 @@ import numpy as np
 
 from apmkit.columns import check_cohorts, show, starts_of_treatment, warn_of_starts
 from apmkit.database.arrow import batches
-from apmkit.database.source import READ_THE_ROWS, Database, dense
+from apmkit.database.source import NEVER, READ_THE_ROWS, Database, dense
 from apmkit.database.sums import Sums
 from apmkit.errors import PanelError
 
-_UNITS_AT_ONCE = 50_000
+_UNITS_AT_ONCE = 30_000
 _MOST_BYTES = 150_000_000
 
 
@@ -39,6 +39,8 @@ def summed(source: Database, covariates: list[str]) -> dict[str, Any]:
         keys, labels["clusters"] = source.clusters()
     sums = _read(source, periods, keys)
     cohorts = sums.cohorts
+    if source.first_cohort is not None:
+        cohorts = np.where(cohorts == NEVER, np.inf, cohorts + float(source.first_cohort))
     if "cohort" in source.columns:
         cohorts = check_cohorts(cohorts, source.columns["cohort"], periods)
     sums = sums.restricted(np.ones(len(cohorts), dtype=bool), np.ones(len(periods), dtype=bool), cohorts)
@@ -86,6 +88,7 @@ class _Reading:
         self.shift = None
         self.parts: list[Sums] = []
         self.units: list[tuple] = []
+        self.waiting = np.empty((0, len(periods) + 1))
         self.n_units = self.n_rows = self.n_waiting = 0
         self.entered_late, self.unseen = [], []
 
@@ -93,11 +96,11 @@ class _Reading:
         """Read all rows."""
         rest: dict[str, np.ndarray] = {}
         for batch in stream:
-            begins = np.flatnonzero(batch["step"])
-            first, last = (begins[0], begins[-1]) if len(begins) else (len(batch["step"]),) * 2
+            begins, n_rows = batch["step"] > 0, len(batch["step"])
+            first, last = (begins.argmax(), n_rows - 1 - begins[::-1].argmax()) if begins.any() else (n_rows, n_rows)
             head = {name: np.concatenate([rest[name], values[:first]]) if rest else values[:first].copy()
                     for name, values in batch.items()}  # fmt: skip
-            if first < len(batch["step"]):
+            if first < n_rows:
                 if rest:
                     self._take(head)
                 self._take({name: values[first:last] for name, values in batch.items()})
@@ -113,20 +116,19 @@ class _Reading:
 
     def _take(self, rows: dict[str, np.ndarray]) -> None:
         """Add the rows of whole units."""
-        step = rows["step"]
-        starts = np.flatnonzero(step)
-        if len(starts) == 0:
+        step, y = rows["step"], rows["outcome"]
+        begins = step > 0
+        n, n_rows, n_periods = np.count_nonzero(begins), len(step), len(self.periods)
+        if n == 0:
             return
         if step.max() == 2:
             raise _OutOfOrder
-        n, n_rows, n_periods = len(starts), len(step), len(self.periods)
-        lengths = np.diff(np.append(starts, n_rows))
         period = rows["period"] if self.dense else np.searchsorted(self.periods, rows["period"])
-        y = rows["outcome"]
         if not np.isfinite(y.sum()):
             raise _Refused(partial(self.source.refuse_not_finite, "outcome"))
-        full = n_rows == n * n_periods and (period.reshape(n, -1) == np.arange(n_periods)).all()
-        cell = None if full else np.repeat(np.arange(n) * n_periods, lengths) + period
+        full = n_rows == n * n_periods and begins[::n_periods].all()
+        full = full and (period.reshape(n, -1) == np.arange(n_periods, dtype=period.dtype)).all()
+        cell = None if full else (np.cumsum(begins) - 1) * n_periods + period
 
         def by_period(values):
             if full:
@@ -136,10 +138,10 @@ class _Reading:
             return filled.reshape(n, n_periods)
 
         def by_unit(role, values):
-            first = values[starts]
-            if not np.array_equal(np.repeat(first, lengths), values):
+            changes = values[1:] != values[:-1]
+            if (changes > begins[1:]).any():
                 raise _Refused(partial(self.source.refuse_changes, role))
-            return first
+            return values[::n_periods] if full else values[begins]
 
         outcomes = by_period(y)
         if not full and n_rows != n * n_periods - np.count_nonzero(np.isnan(outcomes)):
@@ -160,31 +162,42 @@ class _Reading:
         if "treatment" in rows:
             cohorts = self._cohorts_from_treatment(by_period(rows["treatment"]), rows["treatment"])
         else:
-            cohorts = by_unit("cohort", np.fmin(rows["cohort"], np.inf))
-        units = np.empty((n, n_periods + 1))
+            coded = self.source.first_cohort is not None
+            cohorts = by_unit("cohort", rows["cohort"] if coded else np.fmin(rows["cohort"], np.inf)).copy()
+        units = self._room(n)
         np.subtract(outcomes, self.shift, out=units[:, :-1])
         units[:, -1] = 1.0
         if weights is not None:
             units *= weights[:, None]
         if not full:
             units[:, :-1][np.isnan(outcomes)] = 0.0
-        self.units.append((cohorts, None if full else ~np.isnan(outcomes), units, cluster))
+        self.units.append((cohorts, None if full else ~np.isnan(outcomes), cluster))
         self.n_units, self.n_rows, self.n_waiting = self.n_units + n, self.n_rows + n_rows, self.n_waiting + n
         if self.n_waiting >= _UNITS_AT_ONCE:
             self._pool()
 
+    def _room(self, n: int) -> np.ndarray:
+        """Rows for `n` more units after those that wait."""
+        end = self.n_waiting + n
+        if end > len(self.waiting):
+            larger = np.empty((max(end, _UNITS_AT_ONCE), len(self.periods) + 1))
+            larger[: self.n_waiting] = self.waiting[: self.n_waiting]
+            self.waiting = larger
+        return self.waiting[self.n_waiting : end]
+
     def _pool(self, everything: bool = False) -> None:
         """Turn the units that wait into sums, and add these to earlier ones that are no larger."""
         if self.units:
-            cohorts, observed, units, cluster = zip(*self.units, strict=True)
+            cohorts, observed, cluster = zip(*self.units, strict=True)
             if all(seen is None for seen in observed):
                 seen = None
             else:
-                whole = (np.ones((len(rows), len(self.periods)), dtype=bool) for rows in units)
+                whole = (np.ones((len(some), len(self.periods)), dtype=bool) for some in cohorts)
                 seen = np.concatenate([w if o is None else o for o, w in zip(observed, whole, strict=True)])
             cluster = None if cluster[0] is None else np.concatenate(cluster)
             place = self.n_units - self.n_waiting
-            self.parts.append(Sums.of_units(np.concatenate(cohorts), seen, np.concatenate(units), cluster, place))
+            units = self.waiting[: self.n_waiting]
+            self.parts.append(Sums.of_units(np.concatenate(cohorts), seen, units, cluster, place))
             self.units, self.n_waiting = [], 0
         while len(self.parts) > 1 and (everything or len(self.parts[-2].rows) <= 2 * len(self.parts[-1].rows)):
             self.parts[-2:] = [Sums.merged(self.parts[-2:])]

@@ -17,6 +17,8 @@ from apmkit.errors import PanelError
 
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 _FRACTIONS = {"FLOAT", "DOUBLE"}
+NEVER = 255
+"""Stands for no cohort where cohorts are streamed as bytes."""
 READ_THE_ROWS = "read the rows into memory: Panel(relation.df(), ...)"
 
 
@@ -246,10 +248,18 @@ class Database:
             raise PanelError(f"Two labels of {self.columns['cluster']!r} share a hash: number the clusters.")
         return frame["key"].to_numpy(np.uint64), pd.Index(frame["label"].tolist())
 
+    @cached_property
+    def first_cohort(self) -> int | None:
+        """The first cohort, where all are whole numbers so near it that one byte holds their distance."""
+        if self.types.get("cohort") not in _WHOLE:
+            return None
+        low, high = self.one(f"min({self.cohort})", f"max({self.cohort})")
+        return int(low) if low is not None and high - low < NEVER else None
+
     def rows(self, periods: np.ndarray, *, ordered: bool):
         """What to stream: a column for each role, and `step`: 1 where a unit begins, 2 where units are out of order.
 
-        Periods are counted from the first where they are few and without a gap.
+        Periods are counted from the first where they are few and without a gap, cohorts from `first_cohort`.
         """
         import duckdb
 
@@ -261,8 +271,15 @@ class Database:
             time = (time - duckdb.ConstantExpression(int(periods[0]))).cast("UTINYINT")
         chosen = [duckdb.SQLExpression(step).cast("UTINYINT").alias("step"), time.alias("period")]
         for role in ("outcome", "cohort", "treatment", "weights"):
-            if role in self.columns:
-                chosen.append(duckdb.ColumnExpression(self.columns[role]).cast("DOUBLE").alias(role))
+            if role not in self.columns:
+                continue
+            value = duckdb.ColumnExpression(self.columns[role])
+            if role == "cohort" and self.first_cohort is not None:
+                since = value.cast("BIGINT") - duckdb.ConstantExpression(self.first_cohort)
+                value = duckdb.CoalesceOperator(since, duckdb.ConstantExpression(NEVER)).cast("UTINYINT")
+            else:
+                value = value.cast("DOUBLE")
+            chosen.append(value.alias(role))
         if "cluster" in self.columns:
             chosen.append(duckdb.SQLExpression(f"hash({self.cluster})").alias("cluster"))
         return relation.select(*chosen)

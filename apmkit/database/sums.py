@@ -53,7 +53,7 @@ class Sums:
         order = np.argsort(of_unit, kind="stable")
         starts = np.searchsorted(of_unit[order], np.arange(len(first)))
         units = np.diff(np.append(starts, n))
-        rows, weight = rows[order], weight[order]
+        rows, weight = rows.take(order, axis=0), weight[order]
         total = np.add.reduceat(rows, starts, axis=0)
         unweighted = (weight == 1).all()
         squares = total if unweighted else np.add.reduceat(rows * weight[:, None], starts, axis=0)
@@ -117,14 +117,14 @@ class Sums:
 
 def alike(cohorts: np.ndarray, observed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """The first of each set of rows with one cohort and the same observed periods, and the set of each row."""
-    labels, code = np.unique(cohorts, return_inverse=True)
+    labels, first, of_row = np.unique(cohorts, return_index=True, return_inverse=True)
     if observed is not None and not observed.all():
         n_periods = observed.shape[1]
         if n_periods + len(labels).bit_length() < 63:
-            code = (code << n_periods) + observed @ (1 << np.arange(n_periods))
+            code = (of_row << n_periods) + observed @ (1 << np.arange(n_periods))
         else:
-            code = np.column_stack([code, np.packbits(observed, axis=1)])
-    _, first, of_row = np.unique(code, axis=0, return_index=True, return_inverse=True)
+            code = np.column_stack([of_row, np.packbits(observed, axis=1)])
+        _, first, of_row = np.unique(code, axis=0, return_index=True, return_inverse=True)
     # Sixteen bits are sorted in linear time.
     return first, of_row.ravel().astype(np.uint16 if len(first) < 2**16 else np.int64)
 

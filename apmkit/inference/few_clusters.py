@@ -78,7 +78,8 @@ def warn_of_few_clusters(panel: Panel) -> dict[str, Any]:
     """Warn where few clusters, or one treated cluster, carry the standard errors; what `diagnostics` says of them."""
     starts, n_clusters = np.isfinite(panel.cohorts), panel.n_clusters
     if panel.cluster == panel.unit:
-        treated, first = int(panel.counts[starts].sum()), panel.first_units(starts, 1)[0]
+        treated = int(panel.counts[starts].sum())
+        first = panel.first_units(starts, 1)[0] if treated == 1 else None  # names of units are a query in a database
     else:
         of_rows = panel.cluster_codes[starts] if panel.sums is None else panel.sums.cluster[starts[panel.sums.group]]
         codes = np.unique(of_rows)
