@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import special
 
 from apmkit.errors import ApmkitError
+from apmkit.options import check_covariance, check_level, numbers
 from apmkit.panel import Panel
 
 
@@ -101,24 +102,23 @@ class Estimate:
         Raises
         ------
         ApmkitError
-            `level` is not between 0 and 1, or a variance is negative.
+            `level` is not between 0 and 1, shapes do not fit, or the covariance is not one.
         """
-        if not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
-        variance = np.diag(covariance).copy()
-        scale = np.nanmax(np.abs(variance), initial=0.0)
-        if (variance < -1e-9 * scale).any():
-            worst = terms["term"].iloc[int(np.nanargmin(variance))]
-            raise ApmkitError(f"The variance of {worst!r} is negative: the covariance given is not a covariance.")
+        check_level(level)
+        if "term" not in terms:
+            raise ApmkitError("terms has no column 'term': give a DataFrame that names each estimate there.")
+        estimates, covariance = numbers(estimates, "estimates"), numbers(covariance, "covariance")
+        check_covariance(terms["term"].tolist(), estimates, covariance)
+        variance = np.diag(covariance)
         se = np.sqrt(np.maximum(variance, 0))
         normal, df = bool(np.isinf(degrees_of_freedom).all()), degrees_of_freedom
         half = (special.ndtri(0.5 + level / 2) if normal else special.stdtrit(df, 0.5 + level / 2)) * se
         if p_values is None:
             t = -np.abs(np.divide(estimates, se, out=np.full(len(se), np.nan), where=se > 0))
             p_values = 2 * (special.ndtr(t) if normal else special.stdtr(df, t))
-        numbers = {"estimate": estimates, "se": se, "ci_low": estimates - half, "ci_high": estimates + half,
-                   "p_value": p_values}  # fmt: skip
-        table = pd.DataFrame({"term": terms["term"].to_numpy(), **numbers})
+        interval = {"ci_low": estimates - half, "ci_high": estimates + half}
+        columns = {"estimate": estimates, "se": se, **interval, "p_value": p_values}
+        table = pd.DataFrame({"term": terms["term"].to_numpy(), **columns})
         for column in terms.columns.drop("term"):
             table[column] = terms[column].to_numpy()
         if np.ndim(df):
@@ -144,8 +144,9 @@ class Estimate:
             The estimator has no influence function.
         """
         if self.combination is None:
-            variance = self.diagnostics.get("cluster_variance")
-            why = "ask the estimate as it was before" if variance else "its inference is by permutation"
+            variance, known = self.diagnostics.get("cluster_variance"), self.covariance.notna().to_numpy().all()
+            why = "joint_test and uniform_band need its covariance only" if known else "its inference is by permutation"
+            why = "ask the estimate as it was before" if variance else why
             raise ApmkitError(f"{variance or self.estimator} has no influence function: {why}.")
         return pd.DataFrame(
             self.combination.influence(), index=self.panel.clusters, columns=pd.Index(self.table["term"])

@@ -229,8 +229,10 @@ def test_influence_is_by_cluster_and_its_cross_product_is_the_covariance(panel):
         assert influence.index.tolist() == list(range(10))
         assert influence.columns.tolist() == result.table["term"].tolist()
         np.testing.assert_allclose(influence.T @ influence, result.covariance, atol=1e-12)
-    with pytest.raises(ValueError, match="made up has no influence function: its inference is by permutation"):
+    with pytest.raises(ValueError, match="made up has no influence function: joint_test and uniform_band need its cov"):
         _ = made([1.0], [1.0]).influence
+    with pytest.raises(ValueError, match="made up has no influence function: its inference is by permutation"):
+        _ = made([1.0], [np.nan]).influence
 
 
 def test_overall_belongs_to_rows_that_were_averaged(panel):

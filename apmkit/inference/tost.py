@@ -11,6 +11,8 @@ from scipy import special
 
 from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate, rounded
+from apmkit.inference.joint import before_treatment, named
+from apmkit.options import check_estimate
 
 
 def equivalence(
@@ -57,52 +59,46 @@ def equivalence(
     ...     outcome="visits", n_obs=400, n_units=80, n_clusters=80,
     ... )
     >>> equivalence(trial, 1.5)["sentence"]
-    'visits: the data rule out a rise or fall of more than 1.12 (95% confidence).'
+    'visits: the data rule out a rise or fall of more than 1.13 (95% confidence).'
     """
+    check_estimate(estimate)
     if not isinstance(margin, Real) or not 0 < margin < math.inf:
         raise ApmkitError(f"margin={margin!r} must be above zero: the smallest effect that would matter.")
-    if not isinstance(level, (int, float)) or not 0.5 < level < 1:
+    if not isinstance(level, Real) or not 0.5 < level < 1:
         raise ApmkitError(f"level={level!r} is not between 0.5 and 1: give 0.95 for a test of size 5%.")
-    table = estimate.table
-    chosen, pretrend = _chosen(table, terms)
-    if not (np.isfinite(chosen["se"]) & (chosen["se"] > 0)).all():
-        raise ApmkitError(
-            f"{chosen['term'].iloc[0]!r} has no standard error: use an estimator whose inference is not by permutation."
-        )
-    df = estimate.degrees_of_freedom
-    normal = math.isinf(df)
-    quantile = special.ndtri(level) if normal else special.stdtrit(df, level)
-    size, se = chosen["estimate"].abs().to_numpy(), chosen["se"].to_numpy()
-    worst = int(np.argmax(size + quantile * se))
-    t = ((size - margin) / se).max()
-    p_value = float(special.ndtr(t) if normal else special.stdtr(df, t))
-    row, rules_out = chosen.iloc[worst], float((size + quantile * se)[worst])
+    pretrend = terms is None and len(estimate.table) > 1
+    if terms is not None:
+        chosen = named(estimate, terms)
+    else:
+        chosen = before_treatment(estimate) if pretrend else np.ones(1, dtype=bool)
+    table = estimate.table[chosen]
+    if pretrend:  # the reference period is zero by definition
+        table = table[(table["estimate"] != 0) | (table["se"] != 0)]
+    values, se = table["estimate"].to_numpy(dtype=float), table["se"].to_numpy(dtype=float)
+    without = ~np.isfinite(values) | ~(np.isfinite(se) & (se > 0))
+    if without.any():
+        raise ApmkitError(f"{table['term'][without].iloc[0]!r} has no standard error: name other terms.")
+    df = table["df"].to_numpy() if "df" in table else np.full(len(table), float(estimate.degrees_of_freedom))
+    reach = np.abs(values) + special.stdtrit(df, level) * se
+    worst = int(np.argmax(reach))
+    row, rules_out = table.iloc[worst], float(reach[worst])
+    half = rules_out - abs(row["estimate"])
     what = "a difference in trends before treatment" if pretrend else "a rise or fall"
     return pd.Series(
         {
             "margin": float(margin),
-            "p_value": p_value,
+            "p_value": float(special.stdtr(df, (np.abs(values) - margin) / se).max()),
             "rules_out": rules_out,
             "term": row["term"],
-            "low": row["estimate"] - quantile * row["se"],
-            "high": row["estimate"] + quantile * row["se"],
-            "sentence": f"{estimate.outcome}: the data rule out {what} of more than {rounded(rules_out, row['se'])} "
+            "low": row["estimate"] - half,
+            "high": row["estimate"] + half,
+            "sentence": f"{estimate.outcome}: the data rule out {what} of more than {_upwards(rules_out, row['se'])} "
             f"({100 * level:.6g}% confidence).",
         }
     )
 
 
-def _chosen(table: pd.DataFrame, terms: str | list[str] | None) -> tuple[pd.DataFrame, bool]:
-    """The rows to test, and whether they are the pre-trends."""
-    if terms is not None:
-        terms = [terms] if isinstance(terms, str) else list(terms)
-        unknown = sorted(set(terms) - set(table["term"]))
-        if unknown or not terms:
-            what = f"There is no term {unknown[0]!r}" if unknown else "No term is named"
-            raise ApmkitError(f"{what}: the terms are {', '.join(table['term'])}.")
-        return table[table["term"].isin(terms)], False
-    if len(table) == 1:
-        return table, False
-    if "relative_time" not in table or not (table["relative_time"] < 0).any():
-        raise ApmkitError("There are several terms and none before treatment: name the terms to test.")
-    return table[table["relative_time"] < 0], True
+def _upwards(value: float, precision: float) -> str:
+    """A number in as many digits as `rounded` gives, and no less: what is ruled out may not be rounded down."""
+    digits = max(0, 1 - math.floor(math.log10(precision)))
+    return rounded(math.ceil(value * 10**digits * (1 - 1e-12)) / 10**digits, precision)

@@ -80,7 +80,7 @@ def test_what_has_no_band_is_refused():
     made = estimate([1.0], [[1.0]])
     with pytest.raises(ValueError, match=r"level=95 is not between 0 and 1: give 0\.95"):
         uniform_band(made, 95)
-    with pytest.raises(ValueError, match="draws=10 is too few for a quantile: give at least 100"):
+    with pytest.raises(ValueError, match="draws=10 is too few: give a whole number of at least 99"):
         uniform_band(made, draws=10)
-    with pytest.raises(ValueError, match="made has no covariance: its inference is by permutation"):
+    with pytest.raises(ValueError, match="made has no covariance of 't0': use an estimator with standard errors"):
         uniform_band(estimate([1.0], [[np.nan]]))

@@ -103,3 +103,17 @@ def test_too_few_clusters_for_the_terms_are_refused_or_warned_of(made):
 def test_terms_without_variance_are_refused():
     with pytest.raises(ValueError, match="These terms have no variance"):
         joint_test(estimate([0.0, 0.0], np.zeros((2, 2)), degrees_of_freedom=19))
+
+
+def test_a_singular_covariance_that_the_estimates_contradict_is_refused():
+    same = np.ones((2, 2))
+    assert joint_test(estimate([1.0, 1.0], same), ["t0", "t1"])["df"] == 1
+    with pytest.raises(ValueError, match="The covariance of these terms is singular"):
+        joint_test(estimate([1.0, 1.1], same), ["t0", "t1"])
+
+
+def test_a_missing_estimate_or_no_estimate_is_refused():
+    with pytest.raises(ValueError, match="has no covariance of 't1'"):
+        joint_test(estimate([1.0, np.nan], np.eye(2)), ["t0", "t1"])
+    with pytest.raises(ValueError, match="An Estimate is needed, not DataFrame"):
+        joint_test(pd.DataFrame())
