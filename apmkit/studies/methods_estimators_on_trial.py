@@ -50,6 +50,11 @@ ESTIMATORS: dict[str, tuple[str, Callable[[Panel], Estimate]]] = {
     ),
     "imputation": ("Imputation", lambda panel: apm.imputation(panel).aggregate("simple")),
     "two_stage": ("Two-stage", apm.two_stage),
+    "synthetic_did": (
+        "Synthetic difference-in-differences, practices without gaps",
+        lambda panel: apm.staggered_synthetic_did(panel.restrict(panel.observed.all(axis=1)), variance="jackknife"),
+    ),
+    "cr2": ("Two-way fixed effects, errors for few clusters", lambda panel: apm.cluster_variance(apm.twfe(panel))),
 }
 """Words for each estimator, and how it gives one number."""
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from apmkit.columns import show
 from apmkit.errors import PanelError
 from apmkit.panel import Panel
 
@@ -81,7 +82,7 @@ class Comparison:
             gaps = ~panel.observed
             ragged = np.flatnonzero(gaps.any(axis=1))
             listed = ", ".join(
-                f"{panel.units[i]!r} ({gaps[i].sum()} missing, first {panel.periods[gaps[i].argmax()]})"
+                f"{show(panel.units[i])} ({gaps[i].sum()} missing, first {panel.periods[gaps[i].argmax()]})"
                 for i in ragged[:5]
             )
             more = f" and {len(ragged) - 5} more" if len(ragged) > 5 else ""
