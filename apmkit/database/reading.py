@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +19,7 @@ from apmkit.errors import PanelError
 
 _UNITS_AT_ONCE = 30_000
 _MOST_BYTES = 150_000_000
+_STREAMS = 4
 
 
 class _OutOfOrder(Exception):
@@ -34,10 +38,10 @@ def summed(source: Database, covariates: list[str]) -> dict[str, Any]:
             f"groups of them: {READ_THE_ROWS}."
         )
     source.check()
-    periods, keys, labels = source.periods(), None, {}
+    (periods, shift), keys, labels = source.periods(), None, {}
     if "cluster" in source.columns:
         keys, labels["clusters"] = source.clusters()
-    sums = _read(source, periods, keys)
+    sums = _read(source, periods, shift, keys)
     cohorts = sums.cohorts
     if source.first_cohort is not None:
         cohorts = np.where(cohorts == NEVER, np.inf, cohorts + float(source.first_cohort))
@@ -54,16 +58,18 @@ def summed(source: Database, covariates: list[str]) -> dict[str, Any]:
     }
 
 
-def _read(source: Database, periods: np.ndarray, cluster_keys: np.ndarray | None) -> Sums:
+def _read(source: Database, periods: np.ndarray, shift: np.ndarray, cluster_keys: np.ndarray | None) -> Sums:
     """Sums over all units. Rows that are not in the order of their units are sorted first."""
     import duckdb
 
-    for ordered in (False, True):
-        reading = _Reading(source, periods, cluster_keys)
+    for relations in (source.parts(min(_STREAMS, os.cpu_count() or 1)), [source.relation.order(source.unit)]):
+        most = _MOST_BYTES // len(relations)
+        readings = [_Reading(source, periods, shift, cluster_keys, most) for _ in relations]
+        # A connection answers no other query while rows stream from it.
+        streams = [source.rows(relation, periods) for relation in relations]
         try:
-            # A connection answers no other query while rows stream from it.
-            with closing(batches(source.rows(periods, ordered=ordered))) as stream:
-                reading.collect(stream)
+            with ThreadPoolExecutor(len(relations)) as pool:
+                list(pool.map(_Reading.collect, readings, streams))
         except _OutOfOrder:
             continue
         except _Refused as refused:
@@ -74,26 +80,32 @@ def _read(source: Database, periods: np.ndarray, cluster_keys: np.ndarray | None
             ) from None
         except duckdb.Error as error:
             raise PanelError(f"DuckDB cannot read these columns as numbers: {str(error).splitlines()[0]}") from None
-        return reading.finished()
+        return _Reading.finished(readings)
     raise PanelError(f"Column {source.columns['unit']!r} has no order: cast it to text or whole numbers.")
 
 
 class _Reading:
     """What is kept between batches: rows of a unit cut off by the end of a batch, and sums so far."""
 
-    def __init__(self, source: Database, periods: np.ndarray, cluster_keys: np.ndarray | None):
+    def __init__(self, source: Database, periods, shift, cluster_keys: np.ndarray | None, most_bytes: int):
         self.source, self.periods, self.dense = source, periods, dense(periods)
+        # A constant for each period that keeps the products small; it cancels in every estimate.
+        self.shift, self.most_bytes = shift, most_bytes
         self.cluster_order = None if cluster_keys is None else np.argsort(cluster_keys)
         self.cluster_keys = None if cluster_keys is None else cluster_keys[self.cluster_order]
-        self.shift = None
         self.parts: list[Sums] = []
         self.units: list[tuple] = []
         self.waiting = np.empty((0, len(periods) + 1))
-        self.n_units = self.n_rows = self.n_waiting = 0
+        self.n_units = self.n_waiting = 0
         self.entered_late, self.unseen = [], []
 
-    def collect(self, stream) -> None:
+    def collect(self, relation) -> None:
         """Read all rows."""
+        with closing(batches(relation)) as stream:
+            self._collect(stream)
+        self._pool(everything=True)
+
+    def _collect(self, stream) -> None:
         rest: dict[str, np.ndarray] = {}
         for batch in stream:
             begins, n_rows = batch["step"] > 0, len(batch["step"])
@@ -106,13 +118,26 @@ class _Reading:
                 self._take({name: values[first:last] for name, values in batch.items()})
                 head = {name: values[last:].copy() for name, values in batch.items()}
             rest = head
-        self._take(rest)
+        if rest:
+            self._take(rest)
 
-    def finished(self) -> Sums:
+    @staticmethod
+    def finished(readings: list[_Reading]) -> Sums:
         """All sums; warns of units whose treatment may have started before it was seen."""
-        self._pool(everything=True)
-        self._warn()
-        return self.parts[0]
+        whole, *others = readings
+        for part in others:
+            whole._add(part)
+        whole._pool(everything=True)
+        whole._warn()
+        return whole.parts[0]
+
+    def _add(self, later: _Reading) -> None:
+        """Add what another read of units that come after these."""
+        place = self.n_units
+        self.parts += [replace(sums, first=np.where(sums.first < 0, -1, sums.first + place)) for sums in later.parts]
+        for kept, more in ((self.entered_late, later.entered_late), (self.unseen, later.unseen)):
+            kept += [(n, first + place, period) for n, first, period in more]
+        self.n_units += later.n_units
 
     def _take(self, rows: dict[str, np.ndarray]) -> None:
         """Add the rows of whole units."""
@@ -146,11 +171,6 @@ class _Reading:
         outcomes = by_period(y)
         if not full and n_rows != n * n_periods - np.count_nonzero(np.isnan(outcomes)):
             raise _Refused(self.source.refuse_repeats)
-        if self.shift is None:
-            # A constant for each period that keeps the products small; it cancels in every estimate.
-            seen = ~np.isnan(outcomes)
-            sums, counts = np.where(seen, outcomes, 0.0).sum(axis=0), seen.sum(axis=0)
-            self.shift = np.where(counts > 0, sums / np.maximum(counts, 1), sums.sum() / counts.sum())
         weights = cluster = None
         if "weights" in rows:
             if not (rows["weights"].min() > 0 and np.isfinite(rows["weights"].max())):
@@ -172,7 +192,7 @@ class _Reading:
         if not full:
             units[:, :-1][np.isnan(outcomes)] = 0.0
         self.units.append((cohorts, None if full else ~np.isnan(outcomes), cluster))
-        self.n_units, self.n_rows, self.n_waiting = self.n_units + n, self.n_rows + n_rows, self.n_waiting + n
+        self.n_units, self.n_waiting = self.n_units + n, self.n_waiting + n
         if self.n_waiting >= _UNITS_AT_ONCE:
             self._pool()
 
@@ -202,7 +222,7 @@ class _Reading:
         while len(self.parts) > 1 and (everything or len(self.parts[-2].rows) <= 2 * len(self.parts[-1].rows)):
             self.parts[-2:] = [Sums.merged(self.parts[-2:])]
         size = sum(part.rows.nbytes for part in self.parts)
-        if size > _MOST_BYTES:
+        if size > self.most_bytes:
             groups = sum(len(part.units) for part in self.parts)
             raise PanelError(
                 f"The first {self.n_units:,} units of {self.source.columns['unit']!r} fall into {groups:,} groups by "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,8 @@ from apmkit.errors import PanelError
 
 _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
 _FRACTIONS = {"FLOAT", "DOUBLE"}
+ROWS_APART = 2_000_000
+"""Fewer rows are not worth a stream of their own."""
 NEVER = 255
 """Stands for no cohort where cohorts are streamed as bytes."""
 READ_THE_ROWS = "read the rows into memory: Panel(relation.df(), ...)"
@@ -54,6 +57,8 @@ class Database:
 
     relation: Any
     columns: dict[str, str]
+    _path: str = ""
+    _connection: Any = field(default=None, repr=False)
     _spill: Any = field(default=None, repr=False)
 
     @classmethod
@@ -72,7 +77,7 @@ class Database:
             raise PanelError(
                 f"{str(data)!r} cannot be read as parquet ({reason}): give the path of a file, or of several by *."
             ) from None
-        return cls(relation, columns, spill)
+        return cls(relation, columns, str(data), connection, spill)
 
     def __getattr__(self, name: str) -> str:
         """The quoted column of a role."""
@@ -229,16 +234,22 @@ class Database:
                     f"Column {self.columns['time']!r} holds {value:g}: give whole numbers, for instance the year."
                 )
 
-    def periods(self) -> np.ndarray:
-        """Distinct periods. A look at the first rows is enough where they hold every number in the range."""
+    def periods(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distinct periods, and about the mean outcome of each: that in the first rows.
+
+        These rows are enough for the periods too where they hold every number in the range.
+        """
         low, high = (int(end) for end in self.one(f"min({self.time})", f"max({self.time})"))
 
-        def distinct(relation):
-            found = relation.aggregate(f"{self.time}::BIGINT AS time", self.time).fetchnumpy()["time"]
-            return np.sort(np.asarray(found, dtype=np.int64))
+        def distinct(relation, *more):
+            return relation.aggregate(", ".join([f"{self.time}::BIGINT AS time", *more]), self.time).order("time").df()
 
-        early = distinct(self.relation.limit(100_000))
-        return early if len(early) == high - low + 1 else distinct(self.relation)
+        level = f"coalesce(avg({self.outcome}::DOUBLE) FILTER (isfinite({self.outcome}::DOUBLE)), 0) AS level"
+        early = distinct(self.relation.limit(100_000), level)
+        periods = early["time"].to_numpy(np.int64)
+        if len(periods) < high - low + 1:
+            periods = distinct(self.relation)["time"].to_numpy(np.int64)
+        return periods, np.interp(periods, early["time"], early["level"])
 
     def clusters(self) -> tuple[np.ndarray, pd.Index]:
         """Hashes of the clusters and their labels, both in the order of the labels."""
@@ -256,27 +267,47 @@ class Database:
         low, high = self.one(f"min({self.cohort})", f"max({self.cohort})")
         return int(low) if low is not None and high - low < NEVER else None
 
-    def rows(self, periods: np.ndarray, *, ordered: bool):
+    def parts(self, most: int) -> list:
+        """The relation as at most so many that can be read at the same time, each with all rows of its units.
+
+        They are ranges of units, in ascending order. The relation of a user is one: its connection reads one at a time.
+        """
+        import duckdb
+
+        unit, n_rows = duckdb.ColumnExpression(self.columns["unit"]), self.one("count(*)")[0]
+        most = min(most, n_rows // ROWS_APART) if self._connection is not None else 1
+        cuts = [self.relation.project(self.unit).limit(1, n_rows * i // most).fetchall()[0][0] for i in range(1, most)]
+        bounds = [duckdb.ConstantExpression(cut) for cut in sorted(set(cuts))]
+        parts = []
+        for low, high in itertools.pairwise([None, *bounds, None]):
+            part = self.relation if len(bounds) == 0 else self._connection.cursor().read_parquet(self._path)
+            part = part if low is None else part.filter(unit >= low)
+            parts.append(part if high is None else part.filter(unit < high))
+        return parts
+
+    def rows(self, relation, periods: np.ndarray):
         """What to stream: a column for each role, and `step`: 1 where a unit begins, 2 where units are out of order.
 
         Periods are counted from the first where they are few and without a gap, cohorts from `first_cohort`.
         """
         import duckdb
 
-        relation = self.relation.order(self.unit) if ordered else self.relation
         before = f"lag({self.unit}) OVER ()"
-        step = f"CASE WHEN {self.unit} = {before} THEN 0 WHEN {self.unit} < {before} THEN 2 ELSE 1 END"
+        step = (
+            f"CASE WHEN {self.unit} = {before} THEN 0::UTINYINT WHEN {self.unit} < {before} THEN 2::UTINYINT "
+            "ELSE 1::UTINYINT END"
+        )
         time = duckdb.ColumnExpression(self.columns["time"]).cast("BIGINT")
         if dense(periods):
             time = (time - duckdb.ConstantExpression(int(periods[0]))).cast("UTINYINT")
-        chosen = [duckdb.SQLExpression(step).cast("UTINYINT").alias("step"), time.alias("period")]
+        chosen = [duckdb.SQLExpression(step).alias("step"), time.alias("period")]
         for role in ("outcome", "cohort", "treatment", "weights"):
             if role not in self.columns:
                 continue
             value = duckdb.ColumnExpression(self.columns[role])
             if role == "cohort" and self.first_cohort is not None:
-                since = value.cast("BIGINT") - duckdb.ConstantExpression(self.first_cohort)
-                value = duckdb.CoalesceOperator(since, duckdb.ConstantExpression(NEVER)).cast("UTINYINT")
+                since = (value.cast("BIGINT") - duckdb.ConstantExpression(self.first_cohort)).cast("UTINYINT")
+                value = duckdb.CoalesceOperator(since, duckdb.ConstantExpression(NEVER).cast("UTINYINT"))
             else:
                 value = value.cast("DOUBLE")
             chosen.append(value.alias(role))

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import apmkit as apm
-from apmkit.database import reading
+from apmkit.database import reading, source
 from apmkit.database.source import quote
 from apmkit.database.sums import Sums
 from apmkit.errors import ApmkitError, DesignWarning, EstimationError, PanelError
@@ -142,6 +142,29 @@ def test_units_cut_by_the_end_of_a_batch_are_put_together():
     assert_same(apm.imputation(panel_of(frame)), apm.imputation(panel_of(stored(frame))))
 
 
+@pytest.mark.parametrize("order", ["clinic, year", "clinic DESC, year", "hash(clinic, year)"])
+@pytest.mark.parametrize("cluster", ["clinic", "region"])
+def test_a_file_read_in_several_streams_gives_the_numbers_names_and_warnings_of_one(
+    order, cluster, monkeypatch, tmp_path
+):
+    frame = make_frame(drop=0.1)
+    frame = frame.assign(clinic="c" + frame["clinic"].astype(str).str.zfill(3), on=frame["year"] >= frame["start"])
+    path = tmp_path / "panel.parquet"
+    duckdb.connect().from_df(frame).order(order).write_parquet(str(path))
+    columns = {**COLUMNS, "cohort": None, "treatment": "on", "cluster": cluster}
+    monkeypatch.setattr(reading.os, "cpu_count", lambda: 3)
+    one, warned = told(apm.Panel, path, **columns)
+    monkeypatch.setattr(source, "ROWS_APART", 100)
+    other, warned_too = told(apm.Panel, path, **columns)
+    assert len(other.source.parts(3)) == 3
+    assert warned == warned_too
+    assert one.first_units(one.observed[:, 0]) == other.first_units(other.observed[:, 0])
+    assert_same_with_averages(apm.imputation(one), apm.imputation(other))
+    duckdb.connect().from_df(_set("visits", np.nan)(frame)).write_parquet(str(path))
+    with pytest.raises(PanelError, match="is missing in 1 of"):
+        apm.Panel(path, **columns)
+
+
 @pytest.mark.parametrize("cluster", ["clinic", "region"])
 @pytest.mark.parametrize("at_once", [1, 7])
 def test_sums_of_a_few_units_at_a_time_add_up(cluster, at_once, monkeypatch):
@@ -229,6 +252,15 @@ def test_a_treatment_column_gives_the_cohorts(dtype):
     assert one.cohort_sizes.to_dict() == other.cohort_sizes.to_dict()
     assert warned == warned_too
     assert any("Not observed just before" in text for text in warned)
+
+
+@pytest.mark.parametrize("far", [0, 300], ids=["near", "far"])
+def test_cohorts_may_be_near_or_far_apart_whole_or_fractions(far):
+    frame = make_frame(drop=0.1).assign(start=lambda f: f["start"].where(f["start"] != 2014, 2014 + far))
+    expected = apm.callaway_santanna(panel_of(frame))
+    for kind in ("SMALLINT", "UBIGINT", "DOUBLE"):
+        relation = stored(frame).project(f"clinic, year, visits, nullif(start, 'nan')::{kind} AS start")
+        assert_same_with_averages(expected, apm.callaway_santanna(panel_of(relation)))
 
 
 def test_periods_may_be_far_apart_and_of_any_whole_type():
