@@ -77,7 +77,7 @@ class TrialParameters(Parameters):
     exit: float = Field(0.3, ge=0, le=0.5, description="Chance per period that a treated practice leaves.")
     units: int = Field(150, ge=60, le=2_000, description="Practices in each simulated panel.")
     periods: int = Field(8, ge=6, le=20, description="Periods in each simulated panel.")
-    draws: int = Field(100, ge=20, le=2_000, description="Simulated panels for each world.")
+    draws: int = Field(60, ge=20, le=2_000, description="Simulated panels for each world.")
     seed: int = Field(1, ge=0, le=1_000_000, description="Seed of the simulation.")
 
 
