@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from apmkit.errors import ApmkitError, PanelError
+
+if TYPE_CHECKING:
+    from apmkit.estimate import Estimate
 
 
 def check_level(level: float) -> None:
@@ -58,6 +62,17 @@ def check_estimator(value) -> None:
         )
 
 
+def estimated(estimator, panel) -> Estimate:
+    """What an estimator makes of a panel, which must be an Estimate."""
+    from apmkit.estimate import Estimate
+
+    check_estimator(estimator)
+    result = estimator(panel)
+    if not isinstance(result, Estimate):
+        raise ApmkitError(f"The estimator gives {type(result).__name__}: it must give an Estimate.")
+    return result
+
+
 def numbers(values, name: str) -> np.ndarray:
     """Values as an array of floats."""
     try:
@@ -74,6 +89,8 @@ def check_covariance(labels, estimates: np.ndarray, covariance: np.ndarray) -> N
             f"There are {k} terms, but estimates of shape {estimates.shape} and a covariance of shape "
             f"{covariance.shape}: give one estimate for each term, and a row and a column of the covariance."
         )
+    if np.isinf(covariance).any() or np.isinf(estimates).any():
+        raise ApmkitError("An estimate or a variance is infinite: give finite numbers, or leave such terms out.")
     variance = np.diag(covariance)
     scale = np.nanmax(np.abs(variance), initial=0.0)
     if (variance < -1e-9 * scale).any():

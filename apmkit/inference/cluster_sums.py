@@ -18,6 +18,7 @@ from scipy import sparse
 from apmkit.database.source import READ_THE_ROWS
 from apmkit.errors import EstimationError
 from apmkit.estimate import Estimate
+from apmkit.options import check_estimate
 
 BLOCK = 4_000_000
 """Numbers in a block of cluster matrices, so that memory does not grow with the number of clusters."""
@@ -177,7 +178,10 @@ def regression_of(estimate: Estimate):
     EstimationError
         The estimate is not from a regression.
     """
-    combination = estimate.combination
+    check_estimate(estimate)
+    combination, variance = estimate.combination, estimate.diagnostics.get("cluster_variance")
+    if combination is None and variance:
+        raise EstimationError(f"{variance} keeps no sums of the regression: give the estimate as it was before.")
     if getattr(combination, "regression", None) is None:
         raise EstimationError(
             f"{estimate.estimator} is no two-way fixed effects regression with its sums at hand: use twfe, event_study "

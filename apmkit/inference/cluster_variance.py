@@ -12,6 +12,7 @@ import pandas as pd
 from apmkit.errors import EstimationError, warn
 from apmkit.estimate import Estimate
 from apmkit.inference.cluster_sums import of_arrays, of_estimate, regression_of, residual_cells
+from apmkit.options import numbers
 
 Kind = Literal["CR0", "CR1", "CR2", "CR3"]
 COUNTED = ("none", "nested", "full")
@@ -57,7 +58,8 @@ def cluster_variance(
     Warns
     -----
     DesignWarning
-        A term is not identified without one of the clusters: CR3 is missing, CR2 leaves that direction out.
+        A term is not identified without one of the clusters: CR3 is missing, CR2 leaves that direction out. Or each
+        period has an effect of its own, so that the part of periods in a two-way variance is zero.
 
     References
     ----------
@@ -133,14 +135,20 @@ def driscoll_kraay(estimate: Estimate, lags: int | None = None) -> Estimate:
     Raises
     ------
     EstimationError
-        The estimate is not from a regression, or `lags` is not between 0 and the number of periods less 1.
+        The estimate is not from a regression, `lags` is not between 0 and the number of periods less 1, or the scores
+        of a term sum to zero in every period.
 
     References
     ----------
     Driscoll, J. and Kraay, A. (1998), Review of Economics and Statistics 80(4).
     """
-    scores = _cell_scores(estimate)[1].sum(axis=1)
-    n_periods = scores.shape[1]
+    cells = _cell_scores(estimate)[1]
+    scores, n_periods = cells.sum(axis=1), cells.shape[2]
+    if (silent := _silent(scores, cells)).any():
+        raise EstimationError(
+            f"The scores of {_some(estimate.table['term'][silent])} sum to zero in every period, as each period has an "
+            "effect of its own, so nothing varies over time: use cluster_variance, or pool terms."
+        )
     if lags is None:
         lags = math.floor(n_periods**0.25)
     if not isinstance(lags, (int, np.integer)) or not 0 <= lags < n_periods:
@@ -202,7 +210,7 @@ def cluster_covariance(
     >>> float(covariance[1, 1].round(6)), float(df[1].round(6))
     (1.8125, 2.0)
     """
-    x, residuals, clusters = np.asarray(x, dtype=float), np.asarray(residuals, dtype=float), np.asarray(clusters)
+    x, residuals, clusters = numbers(x, "x"), numbers(residuals, "residuals"), np.asarray(clusters)
     if x.ndim != 2 or residuals.shape != (len(x),) or clusters.shape != (len(x),):
         raise EstimationError(
             f"x has shape {x.shape}, residuals {residuals.shape}, clusters {clusters.shape}: give (n, k), (n,), (n,)."
@@ -210,9 +218,9 @@ def cluster_covariance(
     if not np.isfinite(x).all() or not np.isfinite(residuals).all() or pd.isna(clusters).any():
         raise EstimationError("x, residuals or clusters hold a missing or infinite number: drop such rows first.")
     if weights is not None:
-        weights = np.asarray(weights, dtype=float)
-        if weights.shape != (len(x),) or not (weights > 0).all():
-            raise EstimationError("weights must be one number above zero for each row: drop the other rows.")
+        weights = numbers(weights, "weights")
+        if weights.shape != (len(x),) or not ((weights > 0) & np.isfinite(weights)).all():
+            raise EstimationError("weights must be one finite number above zero for each row: drop the other rows.")
     if kind not in ("CR0", "CR1", "CR2", "CR3"):
         raise EstimationError(f"kind={kind!r} is not known: give 'CR0', 'CR1', 'CR2' or 'CR3'.")
     n, k = x.shape
@@ -254,12 +262,23 @@ def _cell_scores(estimate: Estimate) -> tuple[np.ndarray, np.ndarray]:
     return estimate.combination.moments.cluster, estimate.combination.weights[:, group] * cells
 
 
+def _silent(by_period: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Terms whose scores sum to zero in every period, but for rounding."""
+    return (by_period**2).sum(axis=1) <= 1e-18 * (cells**2).sum(axis=(1, 2))
+
+
 def _two_way(estimate: Estimate) -> np.ndarray:
     """Covariance by clusters, plus by periods, less by both; eigenvalues below zero are set to zero."""
     cluster, cells = _cell_scores(estimate)
     by_both = np.zeros((estimate.n_clusters, len(cells), cells.shape[2]))
     np.add.at(by_both, cluster, cells.transpose(1, 0, 2))
     by_cluster, by_period = by_both.sum(axis=2), by_both.sum(axis=0)
+    if (silent := _silent(by_period, cells)).any():
+        warn(
+            f"The scores of {_some(estimate.table['term'][silent])} sum to zero in every period, as each period has an "
+            "effect of its own: shocks to periods leave no trace and the two-way variance is too small; use "
+            "by='cluster', or pool terms."
+        )
     within = np.einsum("cjt,clt->jl", by_both, by_both, optimize=True)
     covariance = by_cluster.T @ by_cluster + by_period @ by_period.T - within
     values, vectors = np.linalg.eigh(covariance)
@@ -290,9 +309,9 @@ def _some(names) -> str:
 
 def with_covariance(estimate, covariance, df, kind, call, combination=None, **diagnostics) -> Estimate:
     """The same estimates with another covariance, its degrees of freedom and what is said of both."""
-    numbers = ["estimate", "se", "ci_low", "ci_high", "p_value", "df"]
+    columns = ["estimate", "se", "ci_low", "ci_high", "p_value", "df"]
     fresh = Estimate.from_covariance(
-        estimate.table.drop(columns=numbers, errors="ignore"),
+        estimate.table.drop(columns=columns, errors="ignore"),
         estimate.table["estimate"].to_numpy(),
         covariance,
         level=estimate.level,

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from apmkit.errors import ApmkitError
+from apmkit.options import check_draws, check_seed
 
 Kind = Literal["rademacher", "webb", "mammen"]
 BLOCK = 4_000_000
@@ -44,12 +45,12 @@ class ClusterWeights:
         Raises
         ------
         ApmkitError
-            The weights are not known or `draws` is too small.
+            The weights are not known, `draws` is too small, or the seed is none.
         """
-        if kind not in POINTS:
+        if not isinstance(kind, str) or kind not in POINTS:
             raise ApmkitError(f"weights={kind!r} is not known: give {', '.join(map(repr, POINTS))}.")
-        if not isinstance(draws, (int, np.integer)) or draws < 99:
-            raise ApmkitError(f"draws={draws!r} is too few for a bootstrap: give at least 99, better 9,999 or more.")
+        check_draws(draws)
+        check_seed(seed)
         every = kind == "rademacher" and n_clusters <= math.log2(draws + 1)
         return cls(n_clusters, kind, 2**n_clusters if every else draws, every, seed)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from apmkit.errors import ApmkitError, warn
 from apmkit.estimate import Estimate
+from apmkit.options import check_estimate, numbers
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,7 @@ class Coefficients:
         DesignWarning
             There are fewer than five clusters for each coefficient.
         """
-        if not isinstance(estimate, Estimate):
-            raise ApmkitError(
-                f"An event-study Estimate is needed, not {type(estimate).__name__}: Estimate.from_covariance makes one "
-                "of published coefficients."
-            )
+        check_estimate(estimate)
         table = estimate.table
         if "relative_time" not in table or "cohort" in table:
             raise ApmkitError('These terms are not an event study: call aggregate("event") first, or use event_study.')
@@ -61,7 +58,7 @@ class Coefficients:
                 "base_period='universal', so that all are relative to the last period before treatment."
             )
         reference = -1 - int(estimate.diagnostics.get("anticipation", 0))
-        times = table["relative_time"].to_numpy(dtype=float)
+        times = numbers(table["relative_time"], "relative_time")
         broken = times[times != np.round(times)]
         if len(broken):
             raise ApmkitError(f"Relative time {broken[0]} is not a whole number: count periods since treatment began.")
@@ -94,8 +91,7 @@ class Coefficients:
             )
         if not np.isfinite(values).all() or not np.isfinite(covariance).all():
             raise ApmkitError(
-                f"{estimate.estimator} has no covariance of these coefficients: use an estimator whose inference is "
-                "not by permutation."
+                f"{estimate.estimator} has no covariance of these coefficients: use an estimator with standard errors."
             )
         variance = np.diag(covariance)
         scale = np.sqrt(np.where(variance > 0, variance, 1.0))

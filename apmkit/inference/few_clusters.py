@@ -10,6 +10,7 @@ import pandas as pd
 from apmkit.database.source import READ_THE_ROWS
 from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
+from apmkit.options import check_estimate
 from apmkit.panel import Panel
 
 FEW = 30
@@ -55,9 +56,13 @@ def effective_clusters(estimate: Estimate) -> pd.Series:
     >>> effective_clusters(twfe(panel)).round(3).to_dict()
     {'ATT': 1.714}
     """
+    check_estimate(estimate)
     combination = estimate.combination
     if getattr(combination, "weights", None) is None:
-        raise ApmkitError(f"{estimate.estimator} has no weights on outcomes from which to count clusters.")
+        raise ApmkitError(
+            f"{estimate.estimator} has no weights on outcomes from which to count clusters: use an estimator of "
+            "difference-in-differences without covariates, and its result before another variance."
+        )
     moments = combination.moments
     if moments.cluster is None:
         raise EstimationError(f"A panel of a file or relation keeps no scores of single units: {READ_THE_ROWS}.")

@@ -15,6 +15,7 @@ from apmkit.estimate import Estimate
 from apmkit.inference.coefficients import Coefficients
 from apmkit.inference.relative_magnitudes import relative_magnitudes_interval
 from apmkit.inference.smoothness import smoothness_interval
+from apmkit.options import check_level, numbers
 
 Kind = Literal["relative_magnitudes", "smoothness"]
 Weights = Literal["first", "average"] | Sequence[float] | Mapping[int, float]
@@ -99,10 +100,7 @@ def sensitivity(
     """
     coefficients, effect, level = _checked(estimate, kind, weights, level)
     m = _default(coefficients, kind, level) if m is None else m
-    try:
-        values = np.atleast_1d(np.asarray(m, dtype=float))
-    except (TypeError, ValueError):
-        values = np.empty(0)
+    values = np.atleast_1d(numbers(m, "m"))
     if values.ndim > 1 or not len(values):
         raise ApmkitError(f"m={m!r} must be one number or a list of numbers.")
     fit = np.isfinite(values) & (values >= 0)
@@ -192,8 +190,7 @@ def _checked(estimate, kind, weights, level) -> tuple[Coefficients, np.ndarray, 
         raise ApmkitError(f"kind={kind!r} is not known: give {' or '.join(map(repr, INTERVALS))}.")
     coefficients = Coefficients.of(estimate)
     level = estimate.level if level is None else level
-    if not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
+    check_level(level)
     times = coefficients.times[coefficients.after]
     since = times >= 0
     if isinstance(weights, str):
@@ -205,9 +202,9 @@ def _checked(estimate, kind, weights, level) -> tuple[Coefficients, np.ndarray, 
         if unknown:
             raise ApmkitError(f"weights names relative time {unknown[0]}, which has no effect; those that have: "
                               f"{', '.join(map(str, times))}.")  # fmt: skip
-        effect = np.array([weights.get(int(time), 0.0) for time in times], dtype=float)
+        effect = numbers([weights.get(int(time), 0.0) for time in times], "weights")
     else:
-        effect = np.asarray(weights, dtype=float)
+        effect = numbers(weights, "weights")
     if effect.shape != times.shape or not np.isfinite(effect).all() or not effect.any():
         raise ApmkitError(
             f"weights must be {len(times)} finite numbers that are not all zero, one for each of the relative times "

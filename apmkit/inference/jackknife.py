@@ -12,6 +12,7 @@ import pandas as pd
 from apmkit.errors import ApmkitError, DesignWarning, warn
 from apmkit.estimate import Estimate
 from apmkit.inference.cluster_variance import with_covariance
+from apmkit.options import check_panel, estimated
 from apmkit.panel import Panel
 
 
@@ -38,6 +39,8 @@ def jackknife(panel: Panel, estimator: Callable[[Panel], Estimate]) -> Estimate:
     ------
     ApmkitError
         The estimator gives no Estimate.
+    PanelError
+        The panel is of a file or relation and so keeps no single units.
 
     Warns
     -----
@@ -63,16 +66,16 @@ def jackknife(panel: Panel, estimator: Callable[[Panel], Estimate]) -> Estimate:
     0       a      -2.5
     1       b      -1.5
     """
-    whole = estimator(panel)
-    if not isinstance(whole, Estimate):
-        raise ApmkitError(f"The estimator gives {type(whole).__name__}: it must give an Estimate.")
-    terms, n_clusters = whole.table["term"], len(panel.clusters)
+    check_panel(panel)
+    cluster_codes, n_clusters = panel.cluster_codes, panel.n_clusters
+    whole = estimated(estimator, panel)
+    terms = whole.table["term"]
     without = np.empty((n_clusters, len(terms)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DesignWarning)
         for cluster in range(n_clusters):
             try:
-                table = estimator(panel.restrict(panel.cluster_codes != cluster)).table
+                table = estimator(panel.restrict(cluster_codes != cluster)).table
             except ApmkitError:
                 without[cluster] = np.nan
                 continue

@@ -11,6 +11,7 @@ from scipy import special
 from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 from apmkit.inference.cluster_weights import ClusterWeights, Kind
+from apmkit.options import check_estimate, check_level
 
 
 def multiplier_bootstrap(
@@ -65,9 +66,9 @@ def multiplier_bootstrap(
     >>> multiplier_bootstrap(callaway_santanna(panel).aggregate("event"))["term"].tolist()
     ['relative_time=-1', 'relative_time=0', 'relative_time=1']
     """
+    check_estimate(estimate)
     level = estimate.level if level is None else level
-    if not 0 < level < 1:
-        raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% interval.")
+    check_level(level)
     influence = estimate.influence.to_numpy()
     random = ClusterWeights.of(len(influence), weights, draws, seed)
     moved = np.concatenate([block.T @ influence for block in random.blocks()])

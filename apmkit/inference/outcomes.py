@@ -13,6 +13,7 @@ from scipy import stats
 from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 from apmkit.inference.joint import joint_test
+from apmkit.options import check_draws, check_estimate, check_seed, numbers
 
 TIERS = ("global", "intermediate", "process")
 
@@ -46,7 +47,7 @@ def adjust_p_values(p, method: Literal["holm", "benjamini_hochberg"] = "holm") -
     >>> adjust_p_values([0.01, 0.04, 0.03])
     array([0.03, 0.06, 0.06])
     """
-    p = np.asarray(p, dtype=float)
+    p = numbers(p, "p")
     if p.ndim != 1 or not len(p):
         raise ApmkitError("There is no p value to adjust: give one for each test.")
     if not ((p >= 0) & (p <= 1)).all():
@@ -84,16 +85,16 @@ def romano_wolf(estimates: Mapping[str, Estimate], *, draws: int = 9_999, seed: 
     Raises
     ------
     ApmkitError
-        An estimate has several terms, no influence function, no variance or no cluster in common with the first; fewer
-        than 100 draws.
+        An estimate has several terms, no influence function, no variance or other clusters than the first; fewer
+        than 99 draws.
 
     References
     ----------
     Romano, J. and Wolf, M. (2005), Econometrica 73(4), algorithm 3.1; Romano, J. and Wolf, M. (2016), Statistics &
     Probability Letters 113, eq. 3 for the p values.
     """
-    if draws < 100:
-        raise ApmkitError(f"draws={draws} is too few for a p value: give at least 100.")
+    check_draws(draws)
+    check_seed(seed)
     stacked = _stacked(estimates)
     table, covariance = stacked.table, stacked.covariance.to_numpy()
     se = table["se"].to_numpy()
@@ -143,8 +144,8 @@ def outcome_report(
     -------
     DataFrame
         Global outcomes first: `tier`, `outcome`, `estimate`, `se`, `ci_low`, `ci_high`, `p_value`, `p_adjusted`, and
-        `tier_p_value`, of the hypothesis that no outcome of the tier changed: a Wald test where all its estimates have
-        influence functions over the same clusters, otherwise the smallest p value adjusted by Holm.
+        `tier_p_value`, of the hypothesis that no outcome of the tier changed: a Wald test where influence functions
+        over the same clusters give their joint covariance, otherwise the smallest p value adjusted by Holm.
 
     Raises
     ------
@@ -174,12 +175,17 @@ def outcome_report(
     1   global  mortality    1.000       1.000
     2  process     visits    0.000       0.000
     """
+    _check_single(estimates)
+    check_seed(seed)
+    if not isinstance(tiers, Mapping):
+        raise ApmkitError(f"tiers is of type {type(tiers).__name__}: give a dict of the tier of each outcome.")
+    if method not in ("holm", "benjamini_hochberg", "romano_wolf"):
+        raise ApmkitError(f"method={method!r} is not known: give 'holm', 'benjamini_hochberg' or 'romano_wolf'.")
     for name in estimates:
         if tiers.get(name) not in TIERS:
             raise ApmkitError(
                 f"Outcome {name!r} has the tier {tiers.get(name)!r}: say whether it is {', '.join(map(repr, TIERS))}."
             )
-    _check_single(estimates)
     parts = []
     for tier in TIERS:
         members = {name: estimate for name, estimate in estimates.items() if tiers[name] == tier}
@@ -200,20 +206,24 @@ def outcome_report(
 def _tier_p_value(members: Mapping[str, Estimate], p: pd.Series) -> float:
     if len(members) == 1:
         return float(p.iloc[0])
-    if any(estimate.combination is None for estimate in members.values()):
+    try:
+        return float(joint_test(_stacked(members), list(members))["p_value"])
+    except ApmkitError:  # without a joint covariance, what holds whatever the dependence
         return float(adjust_p_values(p).min())
-    return float(joint_test(_stacked(members), list(members))["p_value"])
 
 
 def _check_single(estimates: Mapping[str, Estimate]) -> None:
-    if not estimates:
-        raise ApmkitError("There is no estimate: give one for each outcome.")
+    if not isinstance(estimates, Mapping) or not estimates:
+        raise ApmkitError(f"estimates is {type(estimates).__name__} without any: give a dict of one for each outcome.")
     for name, estimate in estimates.items():
+        check_estimate(estimate)
         if len(estimate.table) != 1:
             raise ApmkitError(
                 f"The estimate of {name!r} has {len(estimate.table)} terms, and one is compared: choose it with "
                 'term(...), or aggregate("simple").'
             )
+        if not np.isfinite(estimate.table["p_value"].iloc[0]):
+            raise ApmkitError(f"The estimate of {name!r} has no p value: leave it out.")
 
 
 def _stacked(estimates: Mapping[str, Estimate]) -> Estimate:
@@ -221,8 +231,9 @@ def _stacked(estimates: Mapping[str, Estimate]) -> Estimate:
     _check_single(estimates)
     parts = {name: estimate.influence.iloc[:, 0] for name, estimate in estimates.items()}
     first_name, first = next(iter(parts.items()))
+    cluster = estimates[first_name].panel.cluster
     for name, part in parts.items():
-        if not part.index.isin(first.index).any():
+        if estimates[name].panel.cluster != cluster or not part.index.isin(first.index).any():
             raise ApmkitError(
                 f"The estimates of {first_name!r} and {name!r} share no cluster: estimate both on panels with the same "
                 "clusters."

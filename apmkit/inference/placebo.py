@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from apmkit.errors import ApmkitError, PanelError
 from apmkit.estimate import Estimate
 from apmkit.inference.outcomes import adjust_p_values
+from apmkit.options import check_panel, estimated, numbers
 from apmkit.panel import Panel
 
 COLUMNS = ["estimate", "se", "ci_low", "ci_high", "p_value"]
@@ -55,15 +57,18 @@ def placebo_dates(
     >>> placebo_dates(panel, apmkit.twfe)["date"].tolist()
     [2019, 2020, 2021]
     """
-    if not isinstance(panel, Panel):
-        raise PanelError(f"Placebo dates need a Panel, not {type(panel).__name__}: apmkit.Panel(data, unit=..., ...).")
+    check_panel(panel)
     if dates is None:
         dates = panel.periods[panel.periods < panel.cohorts.min()][1:].tolist()
         if not dates:
             raise PanelError(
                 f"Column {panel.time!r} has fewer than two periods before treatment: a placebo date needs one earlier."
             )
-    return _table("date", {int(date): estimator(panel.backdate(int(date))) for date in dates})
+    else:
+        dates = np.atleast_1d(numbers(dates, "dates"))
+        if not len(dates) or len(np.unique(dates)) < len(dates) or (dates != np.round(dates)).any():
+            raise PanelError(f"dates={dates.tolist()} must be whole numbers, each once: leave it out to try all.")
+    return _table("date", {int(date): estimated(estimator, panel.backdate(int(date))) for date in dates})
 
 
 def placebo_outcomes(
@@ -98,11 +103,12 @@ def placebo_outcomes(
     ----------
     Lipsitch, M., Tchetgen Tchetgen, E. and Cohen, T. (2010), Epidemiology 21(3), on negative controls.
     """
-    outcomes = [outcomes] if isinstance(outcomes, str) else list(outcomes)
-    twice = [name for name in outcomes if outcomes.count(name) > 1]
-    if twice or not outcomes:
-        raise ApmkitError(f"outcomes names {twice[0]!r} twice." if twice else "outcomes names no column of the data.")
-    return _table("outcome", {name: estimator(Panel(data, outcome=name, **columns)) for name in outcomes})
+    outcomes = list(outcomes) if isinstance(outcomes, (list, tuple, pd.Index)) else [outcomes]
+    if not outcomes or outcomes[0] is None:
+        raise ApmkitError("outcomes names no column of the data: give at least one.")
+    if twice := [name for name in outcomes if outcomes.count(name) > 1]:
+        raise ApmkitError(f"outcomes names {twice[0]!r} twice: once is enough.")
+    return _table("outcome", {name: estimated(estimator, Panel(data, outcome=name, **columns)) for name in outcomes})
 
 
 def _table(label: str, estimates: dict) -> pd.DataFrame:

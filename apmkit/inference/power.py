@@ -12,6 +12,7 @@ from scipy import optimize, special
 
 from apmkit.errors import ApmkitError, PanelError
 from apmkit.estimate import Estimate
+from apmkit.options import check_level, check_panel, numbers
 from apmkit.panel import Panel
 
 
@@ -26,11 +27,22 @@ class Precision:
         In units of the outcome.
     degrees_of_freedom : float
         Of the reference t distribution; infinity for the normal.
+
+    Raises
+    ------
+    ApmkitError
+        A number is not above zero.
     """
 
     design: str
     se: float
     degrees_of_freedom: float = math.inf
+
+    def __post_init__(self):
+        for name in ("se", "degrees_of_freedom"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not value > 0:
+                raise ApmkitError(f"{name}={value!r} of {self.design} is not above zero: give a number that is.")
 
 
 def minimum_detectable_effect(study: Estimate | Precision, *, power: float = 0.8, level: float = 0.95) -> pd.DataFrame:
@@ -147,6 +159,7 @@ def did_precision(panel: Panel, *, treated: int, controls: int, before: int, aft
     ----------
     Burlig, F., Preonas, L. and Woerman, M. (2020), Journal of Development Economics 144.
     """
+    check_panel(panel)
     positive_whole(treated=treated, controls=controls, before=before, after=after)
     if treated + controls < 3:
         raise ApmkitError(f"treated={treated} and controls={controls} leave no degree of freedom: plan three in all.")
@@ -236,7 +249,7 @@ def cluster_trial_precision(
         raise ApmkitError(f"cv={cv!r} is not a coefficient of variation: give zero or a positive number.")
     try:
         treated, controls = clusters
-    except TypeError:
+    except (TypeError, ValueError):
         raise ApmkitError(f"clusters={clusters!r} is not a pair: give (treated, control).") from None
     positive_whole(treated=treated, controls=controls)
     if treated + controls < 3:
@@ -293,7 +306,7 @@ def stepped_wedge_precision(
     _check_clusters(sd, icc, cluster_size)
     if not isinstance(autocorrelation, Real) or not 0 <= autocorrelation <= 1:
         raise ApmkitError(f"autocorrelation={autocorrelation!r} is not between 0 and 1: give 1 for a constant effect.")
-    on = np.asarray(schedule, dtype=float)
+    on = numbers(schedule, "schedule")
     if on.ndim != 2 or not np.isin(on, (0.0, 1.0)).all():
         raise ApmkitError("schedule is not a table of 0 and 1: give one row for each cluster and one column a period.")
     distance = np.abs(np.subtract.outer(np.arange(on.shape[1]), np.arange(on.shape[1])))
@@ -310,7 +323,10 @@ def _terms(study):
     if isinstance(study, Precision):
         return [study.design], np.array([study.se]), study.degrees_of_freedom
     if not isinstance(study, Estimate):
-        raise ApmkitError(f"Power is of an Estimate or a Precision, not of {type(study).__name__}.")
+        raise ApmkitError(
+            f"Power is of an Estimate or a Precision, not of {type(study).__name__}: give a result, or a plan from "
+            "did_precision, cluster_trial_precision or stepped_wedge_precision."
+        )
     se = study.table["se"].to_numpy(dtype=float)
     if not (np.isfinite(se) & (se > 0)).all():
         raise ApmkitError(f"{study.estimator} has a term without a standard error: power needs one.")
@@ -328,16 +344,10 @@ def _power(ratio: np.ndarray, df: float, level: float) -> np.ndarray:
 
 def effects_of(effects) -> np.ndarray:
     """Effects as an array of finite numbers."""
-    values = np.atleast_1d(np.asarray(effects, dtype=float))
+    values = np.atleast_1d(numbers(effects, "effects"))
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ApmkitError("effects must be finite numbers in units of the outcome: give at least one.")
     return values
-
-
-def check_level(level: float) -> None:
-    """Refuse a confidence level that is none."""
-    if not isinstance(level, Real) or not 0 < level < 1:
-        raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
 
 
 def positive_whole(**numbers: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import optimize, special, stats
 from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 from apmkit.inference.coefficients import Coefficients
+from apmkit.options import check_estimate, check_level, check_seed
 
 Test = Literal["individual", "joint"]
 
@@ -77,14 +79,16 @@ def pretrend_power(
     size = 1 - pretest.pass_probability(0.0)
     if slope is None:
         power = 0.5 if power is None else power
-        if not size < power < 1:
-            raise ApmkitError(f"power={power} is not between the size of the test, {size:.3f}, and one.")
+        if not isinstance(power, Real) or not size < power < 1:
+            raise ApmkitError(
+                f"power={power!r} is not between the size of the test, {size:.3f}, and one: give 0.5 or 0.8."
+            )
         high = float(np.sqrt(pretest.covariance[0, 0]))
         while 1 - pretest.pass_probability(high) < power:
             high *= 2
         slope = optimize.brentq(lambda b: 1 - pretest.pass_probability(b) - power, 0.0, high, xtol=1e-9 * high)
-    elif not np.isfinite(slope):
-        raise ApmkitError(f"slope={slope} is not a finite number.")
+    else:
+        _check_slope(slope)
     trend, values = pretest.trend(slope), pretest.coefficients.estimates[pretest.coefficients.before]
     passing = pretest.pass_probability(slope)
     return pd.Series(
@@ -128,8 +132,7 @@ def trend_after_pretest(
     Journal of the Royal Statistical Society B 23(1), on the mean of a truncated normal.
     """
     pretest = _Pretest.of(estimate, test, level, seed)
-    if not np.isfinite(slope):
-        raise ApmkitError(f"slope={slope} is not a finite number.")
+    _check_slope(slope)
     if pretest.pass_probability(slope) < 1e-4:
         raise ApmkitError(
             f"A violation of slope={slope:g} passes the test less than once in 10,000 times: try a smaller."
@@ -148,6 +151,11 @@ def trend_after_pretest(
     )
 
 
+def _check_slope(slope: float) -> None:
+    if not isinstance(slope, Real) or not math.isfinite(slope):
+        raise ApmkitError(f"slope={slope!r} is not a finite number: give a change per period in units of the outcome.")
+
+
 @dataclass(frozen=True)
 class _Pretest:
     """A test of the coefficients before treatment: `critical` bounds each |t|, or the Wald statistic."""
@@ -161,9 +169,10 @@ class _Pretest:
     def of(cls, estimate: Estimate, test: Test, level: float | None, seed: int) -> _Pretest:
         if test not in ("individual", "joint"):
             raise ApmkitError(f"test={test!r} is not known: give 'individual' or 'joint'.")
+        check_estimate(estimate)
+        check_seed(seed)
         level = estimate.level if level is None else level
-        if not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for tests of size 5%.")
+        check_level(level)
         coefficients = Coefficients.of(estimate)
         k, df = coefficients.n_before, estimate.degrees_of_freedom
         if test == "individual":

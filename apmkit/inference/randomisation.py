@@ -13,6 +13,7 @@ import pandas as pd
 
 from apmkit.errors import ApmkitError, DesignWarning, EstimationError, warn
 from apmkit.estimate import Estimate
+from apmkit.options import check_draws, check_estimator, check_panel, check_seed
 from apmkit.panel import Panel
 
 BLOCK = 4_000_000
@@ -87,8 +88,10 @@ def randomisation_test(
     >>> randomisation_test(panel, twfe)[["p_value", "draws", "exact"]].tolist()
     [0.1, 10, True]
     """
-    if not isinstance(draws, (int, np.integer)) or draws < 99:
-        raise ApmkitError(f"draws={draws!r} is too few for a p value: give at least 99, better 999 or more.")
+    check_panel(panel)
+    check_estimator(estimator)
+    check_draws(draws)
+    check_seed(seed)
     assignments = _Assignments.of(panel, within, draws, seed)
 
     def statistic(of_panel: Panel) -> float:

@@ -11,7 +11,8 @@ from scipy import special
 
 from apmkit.errors import ApmkitError, DesignWarning, PanelError
 from apmkit.estimate import Estimate
-from apmkit.inference.power import check_level, clean_windows, effects_of, positive_whole
+from apmkit.inference.power import clean_windows, effects_of, positive_whole
+from apmkit.options import check_level, check_panel, check_seed, estimated
 from apmkit.panel import Panel
 
 
@@ -82,7 +83,9 @@ def simulated_power(
     >>> simulated_power(panel, apmkit.twfe, [0.0, 1.0], **plan)["power"].tolist()
     [0.07, 0.9]
     """
+    check_panel(panel)
     check_level(level)
+    check_seed(seed)
     positive_whole(treated=treated, controls=controls, before=before, after=after, draws=draws)
     effects = effects_of(effects)
     _, clean = clean_windows(panel, before, after)
@@ -102,7 +105,7 @@ def simulated_power(
             window = random.choice(windows)
             drawn = random.choice(np.flatnonzero(members[:, window]), size=treated + controls, replace=False)
             placebo = _placebo(panel, clean[:, window], window, before, after, drawn, treated)
-            fit = _one_term(estimator(placebo))
+            fit = _one_term(estimated(estimator, placebo))
             estimates[draw], errors[draw] = fit.table.loc[0, ["estimate", "se"]]
             if draw == 0:
                 _check_shift(estimator, placebo, fit)

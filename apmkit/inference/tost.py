@@ -74,6 +74,8 @@ def equivalence(
     table = estimate.table[chosen]
     if pretrend:  # the reference period is zero by definition
         table = table[(table["estimate"] != 0) | (table["se"] != 0)]
+        if table.empty:
+            raise ApmkitError("No term before treatment has a standard error: the outcome does not vary there.")
     values, se = table["estimate"].to_numpy(dtype=float), table["se"].to_numpy(dtype=float)
     without = ~np.isfinite(values) | ~(np.isfinite(se) & (se > 0))
     if without.any():

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from apmkit.errors import ApmkitError, EstimationError, warn
+from apmkit.errors import EstimationError, warn
 from apmkit.estimate import Estimate
 from apmkit.inference.cluster_sums import ClusterSums, of_estimate, regression_of
 from apmkit.inference.cluster_weights import ClusterWeights, Kind
+from apmkit.options import check_estimate, check_level
 
 
 def wild_bootstrap(
@@ -87,9 +88,9 @@ def wild_bootstrap(
       term   p_value  draws
     0  ATT  0.302734   1024
     """
+    check_estimate(estimate)
     level = estimate.level if level is None else level
-    if not 0 < level < 1:
-        raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% interval.")
+    check_level(level)
     combination, _ = regression_of(estimate)
     if combination.adjusted is not None:
         raise EstimationError(

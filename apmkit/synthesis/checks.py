@@ -8,7 +8,7 @@ from scipy import stats
 
 from apmkit.columns import finite, show
 from apmkit.errors import EstimationError, PanelError, warn
-from apmkit.synthesis.heterogeneity import Weighted, between_study_variance
+from apmkit.synthesis.heterogeneity import Weighted, between_study_variance, check_method
 from apmkit.synthesis.pooling import check_columns, estimates_and_variances, labels_of, meta_analysis
 
 
@@ -41,14 +41,14 @@ def leave_one_out(data: pd.DataFrame, *, label: str | None = None, **options) ->
     >>> leave_one_out(studies, method="DL")["estimate"].round(2).tolist()
     [-1.0, -0.69, -0.88, -1.34]
     """
+    check_columns(data, [])
     if options.get("moderators"):
         raise EstimationError("leave_one_out is about a mean effect: leave moderators out of it.")
     if len(data) < 3:
         raise EstimationError(f"Leaving out one of {len(data)} studies leaves no synthesis: it needs at least three.")
     rows = []
     for at, name in enumerate(labels_of(data, label)):
-        result = meta_analysis(data.drop(index=data.index[at]) if data.index.is_unique else data.iloc[
-            np.arange(len(data)) != at], label=label, **options)  # fmt: skip
+        result = meta_analysis(data.iloc[np.arange(len(data)) != at], label=label, **options)
         numbers = result.table.loc[0, ["estimate", "se", "ci_low", "ci_high", "p_value"]]
         spread = result.details["heterogeneity"]["estimate"]
         rows.append({"left_out": name, **numbers, "tau2": spread["tau2"], "I2": spread["I2"]})
@@ -83,7 +83,7 @@ def egger_test(
     Raises
     ------
     EstimationError
-        Fewer than three studies, or all standard errors are alike.
+        Fewer than three studies, all standard errors are alike, or as in `meta_analysis`.
 
     Warns
     -----
@@ -104,6 +104,7 @@ def egger_test(
     ...     round(egger_test(studies)["p_value"], 2)
     np.float64(0.34)
     """
+    check_method(method, tolerance)
     y, variance = estimates_and_variances(data, estimate, se)
     if len(y) < 3:
         raise EstimationError(f"A line through {len(y)} studies shows nothing: the test needs at least three.")

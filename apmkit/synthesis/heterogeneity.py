@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy import optimize, stats
@@ -22,6 +23,14 @@ METHODS = {
     "EB": "empirical Bayes, Morris (1983)",
 }
 _STEPS = 2_000
+
+
+def check_method(method: str, tolerance: float) -> None:
+    """Refuse an estimator of the variance between studies that is not there, or a tolerance that is none."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise EstimationError(f"method={method!r} is not known: give one of {', '.join(map(repr, METHODS))}.")
+    if not isinstance(tolerance, Real) or not 0 < tolerance <= 0.01:
+        raise EstimationError(f"tolerance={tolerance!r} is not a small share: give at most 0.01, for instance 1e-12.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from scipy import optimize
 
 from apmkit.errors import EstimationError, PanelError, warn
 from apmkit.estimate import Estimate
+from apmkit.options import check_level
 from apmkit.synthesis.pooling import check_columns, design_of, estimates_and_variances, study_table
 
 
@@ -85,6 +86,7 @@ def multilevel_meta_analysis(
        estimate    se   df
     0      0.24  0.08  5.0
     """
+    check_level(level)
     y, variance = estimates_and_variances(data, estimate, se)
     names, design = design_of(data, moderators)
     check_columns(data, [study] if label is None else [study, label])
@@ -93,8 +95,8 @@ def multilevel_meta_analysis(
     codes, studies = pd.factorize(data[study])
     if len(studies) <= design.shape[1]:
         raise EstimationError(
-            f"{len(studies)} studies in {study!r} cannot carry {design.shape[1]} coefficients and their variance: add "
-            "studies or leave out moderators."
+            f"Column {study!r} has too few studies ({len(studies)}) for coefficients ({design.shape[1]}) and their "
+            "variance: add studies or leave out moderators."
         )
     if len(studies) == len(y):
         raise EstimationError(f"No study in {study!r} has several estimates: use meta_analysis.")

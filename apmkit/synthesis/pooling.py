@@ -10,9 +10,16 @@ import pandas as pd
 from scipy import stats
 
 from apmkit.columns import finite, show
-from apmkit.errors import ApmkitError, EstimationError, PanelError, warn
+from apmkit.errors import EstimationError, PanelError, warn
 from apmkit.estimate import Estimate
-from apmkit.synthesis.heterogeneity import METHODS, Weighted, between_study_variance, variance_interval
+from apmkit.options import check_level
+from apmkit.synthesis.heterogeneity import (
+    METHODS,
+    Weighted,
+    between_study_variance,
+    check_method,
+    variance_interval,
+)
 
 
 def meta_analysis(
@@ -86,12 +93,10 @@ def meta_analysis(
     >>> result.details["heterogeneity"].loc["I2", "estimate"].round(1)
     np.float64(77.0)
     """
-    if method not in METHODS:
-        raise EstimationError(f"method={method!r} is not known: give one of {', '.join(map(repr, METHODS))}.")
+    check_level(level)
+    check_method(method, tolerance)
     if method == "fixed" and knapp_hartung:
         raise EstimationError("knapp_hartung belongs to random effects: choose a method other than 'fixed'.")
-    if not 0 < tolerance <= 0.01:
-        raise EstimationError(f"tolerance={tolerance!r} is not a small share: give at most 0.01, for instance 1e-12.")
     y, variance = estimates_and_variances(data, estimate, se)
     names, design = design_of(data, moderators)
     k, p = design.shape
@@ -153,8 +158,6 @@ def meta_analysis(
 
 def estimates_and_variances(data: pd.DataFrame, estimate: str, se: str) -> tuple[np.ndarray, np.ndarray]:
     """Estimates and squared standard errors, checked."""
-    if not isinstance(data, pd.DataFrame):
-        raise PanelError(f"data must be a pandas DataFrame, not {type(data).__name__}: one row for each estimate.")
     check_columns(data, [estimate, se])
     if len(data) < 2:
         raise EstimationError(f"A synthesis needs at least two studies and there is {len(data)}: add studies.")
@@ -169,7 +172,9 @@ def estimates_and_variances(data: pd.DataFrame, estimate: str, se: str) -> tuple
 
 
 def check_columns(data: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Refuse columns that are not there."""
+    """Refuse what is no table, and columns that are not there."""
+    if not isinstance(data, pd.DataFrame):
+        raise PanelError(f"data must be a pandas DataFrame, not {type(data).__name__}: one row for each estimate.")
     for column in columns:
         if column not in data.columns:
             raise PanelError(f"{column!r} is not a column of the data; the columns are {', '.join(map(str, data))}.")
@@ -177,7 +182,7 @@ def check_columns(data: pd.DataFrame, columns: Sequence[str]) -> None:
 
 def design_of(data: pd.DataFrame, moderators: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Names of the coefficients and the design: a constant and the moderators."""
-    moderators = [moderators] if isinstance(moderators, str) else list(moderators)
+    moderators = list(moderators) if isinstance(moderators, (list, tuple, pd.Index)) else [moderators]
     check_columns(data, moderators)
     design = np.column_stack([np.ones(len(data)), *(finite(data, name) for name in moderators)])
     names = ["intercept", *moderators] if moderators else ["mean effect"]
@@ -213,8 +218,6 @@ def _quantile(level: float, df: float) -> float:
 
 def _heterogeneity(y, variance, design, plain: Weighted, tau2: float, method: str, level: float) -> pd.DataFrame:
     df = len(y) - design.shape[1]
-    if not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
     if method == "fixed":
         h2 = plain.q / df
         values = np.array([[0.0, 0.0, max(0.0, 100 * (1 - 1 / h2)) if h2 > 0 else 0.0, h2], *[[math.nan] * 4] * 2])

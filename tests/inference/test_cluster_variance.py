@@ -342,11 +342,25 @@ def test_estimates_without_a_regression_are_refused(make_frame, make_panel):
 
 def test_another_variance_is_asked_for_after_aggregation(make_frame, make_panel):
     saturated = apm.sun_abraham(panel_of(make_frame, make_panel))
-    for other in (apm.cluster_variance(saturated), apm.driscoll_kraay(saturated)):
+    for other in (apm.cluster_variance(saturated), apm.cluster_variance(saturated, "CR1", by="two_way")):
         with pytest.raises(ApmkitError, match=r"is a variance of these terms, not of their averages: aggregate first"):
             other.aggregate("simple")
     with pytest.raises(ApmkitError, match="CR2 is a variance of these terms"):
         _ = apm.cluster_variance(saturated.aggregate("event")).overall
+
+
+def test_terms_that_leave_no_period_free_have_no_variance_over_periods(make_frame, make_panel):
+    saturated = apm.sun_abraham(panel_of(make_frame, make_panel))
+    with pytest.raises(EstimationError, match=r"The scores of ATT\(2012, 2010\), .* sum to zero in every period"):
+        apm.driscoll_kraay(saturated)
+    with pytest.warns(DesignWarning, match="shocks to periods leave no trace and the two-way variance is too small"):
+        apm.cluster_variance(saturated, "CR1", by="two_way")
+
+
+def test_a_variance_that_kept_no_sums_gives_no_other(make_frame, make_panel):
+    result = apm.driscoll_kraay(apm.twfe(panel_of(make_frame, make_panel)))
+    with pytest.raises(EstimationError, match="Driscoll-Kraay keeps no sums of the regression: give the estimate as"):
+        apm.cluster_variance(result)
 
 
 @pytest.mark.parametrize("lags", [-1, 6, 1.5])
@@ -390,7 +404,7 @@ def arrays(**changes):
         ({"x": np.ones((12, 2))}, "The regressors are collinear: leave one of them out"),
         ({"x": np.column_stack([np.ones(12), np.zeros(12)])}, "The regressors are collinear"),
         ({"x": np.ones((12, 12))}, "12 rows cannot carry 12 coefficients: drop regressors"),
-        ({"weights": np.zeros(12)}, "weights must be one number above zero for each row"),
+        ({"weights": np.zeros(12)}, "weights must be one finite number above zero for each row"),
         ({"kind": "HC3"}, "kind='HC3' is not known"),
     ],
 )

@@ -363,7 +363,7 @@ UNTIMED = replace(GOOD, table=GOOD.table.drop(columns="relative_time"))
         (GOOD, {"m": -1}, "m=-1 cannot bound"),
         (GOOD, {"m": [0, np.nan]}, "m=nan cannot bound"),
         (GOOD, {"m": []}, "must be one number or a list"),
-        (GOOD, {"m": "much"}, "m='much' must be one number or a list"),
+        (GOOD, {"m": "much"}, "m must hold numbers only"),
         (event_study([-2.5, 0], [0, 1.0], np.eye(2)), {}, "Relative time -2.5 is not a whole number"),
         (GOOD, {"level": 1.5}, "level=1.5 is not between"),
         (GOOD, {"weights": "last"}, "weights='last' is not known"),
@@ -382,7 +382,7 @@ UNTIMED = replace(GOOD, table=GOOD.table.drop(columns="relative_time"))
         (event_study([-3, -2, 0], [0, 1.0, 1.1], np.full((3, 3), np.nan)), {}, "no covariance"),
         (GOOD.with_level(0.9).term("time 0"), {}, "no coefficient before"),
         (UNTIMED, {}, "not an event study"),
-        ("results", {}, "An event-study Estimate is needed, not str"),
+        ("results", {}, "An Estimate is needed, not str"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said_in_one_sentence(study, options, message):

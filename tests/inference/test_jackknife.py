@@ -110,3 +110,14 @@ def test_the_figure_refuses_what_it_cannot_show(castle):
         cluster_influence(several)
     with pytest.raises(ApmkitError, match="top=0 shows no cluster"):
         cluster_influence(several, "relative_time=0", top=0)
+
+
+def test_a_panel_of_a_file_and_what_is_no_estimator_are_refused(make_frame, make_panel, tmp_path):
+    make_frame().to_parquet(tmp_path / "rows.parquet")
+    for columns in ({}, {"cluster": "state"}):
+        panel = make_panel(str(tmp_path / "rows.parquet"), **columns)
+        with pytest.raises(ApmkitError, match="A panel of a file or relation keeps sums over groups"):
+            apm.jackknife(panel, apm.twfe)
+    panel = make_panel(make_frame())
+    with pytest.raises(ApmkitError, match="estimator is of type Estimate: give a function that takes a panel"):
+        apm.jackknife(panel, apm.twfe(panel))

@@ -60,13 +60,13 @@ def test_level_moves_intervals_and_seed_moves_draws(make_frame, make_panel):
 def test_bad_input_is_refused(make_frame, make_panel):
     estimate = apm.callaway_santanna(make_panel(make_frame())).aggregate("simple")
     for options, match in (
-        ({"draws": 10}, "draws=10 is too few for a bootstrap"),
+        ({"draws": 10}, "draws=10 is too few: give a whole number"),
         ({"weights": "exponential"}, "weights='exponential' is not known"),
         ({"level": 1.0}, "level=1.0 is not between 0 and 1"),
     ):
         with pytest.raises(ApmkitError, match=match):
             apm.multiplier_bootstrap(estimate, **options)
-    with pytest.raises(ApmkitError, match="Driscoll-Kraay has no influence function: ask the estimate as it was before"):
+    with pytest.raises(ApmkitError, match="Driscoll-Kraay has no influence function: ask the estimate as it was bef"):
         apm.multiplier_bootstrap(apm.driscoll_kraay(apm.twfe(make_panel(make_frame()))))
     flat = apm.callaway_santanna(make_panel(make_frame().assign(y=1.0))).aggregate("simple")
     with pytest.raises(ApmkitError, match="No term varies between clusters: there is nothing to resample"):

@@ -158,9 +158,13 @@ SOME = outcomes(6, effects=(0.0, 0.0))
         (lambda: adjust_p_values([0.5, np.nan]), "p=nan is not a p value"),
         (lambda: adjust_p_values([0.5], "bonferroni"), "method='bonferroni' is not known"),
         (lambda: romano_wolf(SOME, draws=10), "draws=10 is too few"),
-        (lambda: romano_wolf({}), "There is no estimate"),
+        (lambda: romano_wolf({}), "give a dict of one for each outcome"),
         (lambda: romano_wolf({"a": published(1.0, 1.0)}), "no influence function"),
-        (lambda: outcome_report({}, {}), "There is no estimate"),
+        (lambda: outcome_report({}, {}), "give a dict of one for each outcome"),
+        (lambda: outcome_report(SOME, "global"), "tiers is of type str: give a dict"),
+        (lambda: outcome_report(SOME, dict.fromkeys(SOME, "global"), method="bonferroni"), "method='bonferroni' is"),
+        (lambda: romano_wolf({"a": None}), "An Estimate is needed, not NoneType"),
+        (lambda: romano_wolf({"a": published(1.0, 0.0)}), "The estimate of 'a' has no p value: leave it out"),
         (lambda: outcome_report(SOME, {"y0": "global"}), "Outcome 'y1' has the tier None"),
         (lambda: outcome_report(SOME, {"y0": "global", "y1": "final"}), "'y1' has the tier 'final'"),
     ],
@@ -179,3 +183,17 @@ def test_estimates_of_other_clusters_or_several_terms_are_refused():
     frame = outcomes(7, effects=(0.0,), periods=4)["y0"].panel
     with pytest.raises(ApmkitError, match="The estimate of 'a' has 3 terms"):
         romano_wolf({"a": apm.event_study(frame)})
+
+
+def test_a_tier_without_a_joint_covariance_has_the_smallest_p_value_of_holm(tmp_path):
+    data = SOME["y0"].panel.to_frame().rename(columns={"cohort": "start"})
+    data["pair"] = data["unit"] // 2
+    data.to_parquet(tmp_path / "rows.parquet")
+    columns = {"unit": "unit", "time": "t", "outcome": "y0", "cohort": "start"}
+    of_file = apm.twfe(apm.Panel(str(tmp_path / "rows.parquet"), **columns))
+    of_pairs = apm.twfe(apm.Panel(data, cluster="pair", **columns))
+    for other in (of_file, of_pairs):
+        report = outcome_report({"y0": SOME["y0"], "other": other}, {"y0": "global", "other": "global"})
+        assert report["tier_p_value"][0] == report["p_adjusted"].min()
+    with pytest.raises(ApmkitError, match="'y0' and 'other' share no cluster"):
+        romano_wolf({"y0": SOME["y0"], "other": of_pairs})

@@ -57,7 +57,7 @@ def test_placebo_outcomes_are_estimates_of_each():
 def test_what_cannot_be_used_is_said_in_one_sentence(panel):
     with pytest.raises(PanelError, match="period=2019 cannot be a placebo start; those that can: 2015"):
         placebo_dates(panel, apm.twfe, [2019])
-    with pytest.raises(PanelError, match="need a Panel, not DataFrame"):
+    with pytest.raises(PanelError, match="A Panel is needed, not DataFrame"):
         placebo_dates(made(), apm.twfe)
     with pytest.raises(ApmkitError, match="terms for date 2016, and one is compared"):
         placebo_dates(panel, apm.event_study, [2016])

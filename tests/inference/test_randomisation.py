@@ -125,7 +125,9 @@ def test_a_true_null_is_rejected_in_at_most_five_percent_with_one_treated_unit_o
 def test_bad_input_is_refused(make_frame, make_panel):
     panel = make_panel(two_groups(3, 9), covariates=["region"])
     cases = [
-        ({"draws": 5}, "draws=5 is too few for a p value: give at least 99"),
+        ({"draws": 5}, "draws=5 is too few: give a whole number of at least 99"),
+        ({"seed": None}, "seed=None is not a whole number of at least zero"),
+        ({"estimator": apm.twfe(panel)}, "estimator is of type Estimate: give a function that takes a panel"),
         ({"within": "zone"}, r"within='zone' is no covariate of the panel \(there: region\)"),
         ({"estimator": lambda p: 1.0, "studentised": True}, "The estimator gives a number: leave out term"),
         ({"estimator": lambda p: "x"}, "The estimator gives str: it must give an Estimate or a number"),

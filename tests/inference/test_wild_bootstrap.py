@@ -168,8 +168,12 @@ def test_one_term_by_name_is_its_row_of_all_terms(castle):
     ("options", "match"),
     [
         ({"weights": "normal"}, "weights='normal' is not known: give 'rademacher'"),
-        ({"draws": 50}, "draws=50 is too few for a bootstrap: give at least 99"),
+        ({"draws": 50}, "draws=50 is too few: give a whole number of at least 99"),
         ({"level": 95}, "level=95 is not between 0 and 1"),
+        ({"level": "95%"}, "level='95%' is not between 0 and 1"),
+        ({"seed": -1}, "seed=-1 is not a whole number of at least zero"),
+        ({"seed": None}, "seed=None is not a whole number of at least zero"),
+        ({"weights": ["webb"]}, "is not known: give 'rademacher'"),
         ({"term": "effect"}, "There is no term 'effect': the terms are ATT"),
     ],
 )

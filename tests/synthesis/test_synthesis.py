@@ -202,9 +202,13 @@ BAD = {
     ),
     "one study nested": (
         lambda d: apm.multilevel_meta_analysis(d.assign(study="a"), study="study"),
-        "1 studies in 'study' cannot carry",
+        r"Column 'study' has too few studies \(1\)",
     ),
     "equal errors": (lambda d: apm.egger_test(d.assign(se=0.2)), "All standard errors in 'se' are alike"),
+    "method of the test": (lambda d: apm.egger_test(d, method="ZZ"), "method='ZZ' is not known"),
+    "tolerance": (lambda d: apm.egger_test(d, tolerance=0), "tolerance=0 is not a small share"),
+    "level nested": (lambda d: apm.multilevel_meta_analysis(d, study="label", level="95%"), "level='95%' is not"),
+    "nothing to leave": (lambda d: apm.leave_one_out(None), "data must be a pandas DataFrame, not NoneType"),
     "two to leave": (lambda d: apm.leave_one_out(d.head(2)), "it needs at least three"),
     "frame": (lambda d: apm.meta_analysis([1, 2]), "data must be a pandas DataFrame, not list"),
 }
