@@ -25,10 +25,10 @@ def cluster(request):
     return request.param
 
 
-@pytest.fixture
-def frame(shape, weights, make_frame):
-    # With this seed some of the ragged panels have no never-treated unit in the first year.
-    frame = make_frame(n_units=48, seed=2, weights=weights, **shape)
+# With the first of these some of the ragged panels have no never-treated unit in the first year.
+@pytest.fixture(params=[2, 3, 4], ids=lambda seed: f"seed-{seed}")
+def frame(request, shape, weights, make_frame):
+    frame = make_frame(n_units=48, seed=request.param, weights=weights, **shape)
     frame = frame.assign(relative=frame["year"] - frame["cohort"], w=frame.get("weight", 1.0))
     return frame.assign(treated=(frame["relative"] >= 0).astype(float))
 
@@ -69,8 +69,22 @@ def regression(frame, regressors, cluster):
 
 
 def assert_equal(result, estimates, covariance):
-    np.testing.assert_allclose(result.table["estimate"], estimates, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(result.covariance, covariance, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(result.table["estimate"], estimates, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(result.covariance, covariance, rtol=0, atol=1e-10)
+
+
+def assert_averages_are_by_weight_of_the_rows(cells, rows):
+    """Averages of effects whose shares are taken as given, from the effects and the rows of each."""
+    mass = rows.groupby(["cohort", "year"])["w"].sum()
+    mass = mass.loc[list(zip(cells.table["cohort"], cells.table["period"], strict=True))].to_numpy()
+    for by, label in (("simple", None), ("event", "relative_time"), ("cohort", "cohort"), ("calendar", "period")):
+        result = cells.aggregate(by)
+        share = np.ones((1, len(mass)))
+        if label:
+            share = (result.table[label].to_numpy()[:, None] == cells.table[label].to_numpy()).astype(float)
+        share *= mass * ((cells.table["relative_time"] >= 0) | (by == "event")).to_numpy()
+        share /= share.sum(axis=1, keepdims=True)
+        assert_equal(result, share @ cells.table["estimate"], share @ cells.covariance.to_numpy() @ share.T)
 
 
 def test_twfe_is_the_regression_on_unit_and_period_dummies(frame, panel, cluster):
@@ -84,7 +98,7 @@ def test_event_study_is_the_regression_on_relative_time_dummies(frame, panel, cl
     relative = pd.get_dummies(rows["relative"], dtype=float).drop(columns=-1.0)
     result = apm.event_study(panel)
     times, *expected = regression(rows, relative, cluster)
-    assert result.table["relative_time"].tolist() == times == [-4, -3, -2, 0, 1, 2, 3]
+    assert result.table["relative_time"].tolist() == times == relative.columns.tolist()
     assert_equal(result, *expected)
 
 
@@ -111,6 +125,7 @@ def test_sun_abraham_is_the_regression_on_cohort_by_period_dummies(frame, panel,
     noted = result.diagnostics["left_out"].get("effects that no comparison identifies", {"first": []})
     assert noted["first"] == lost
     assert_equal(result, *expected)
+    assert_averages_are_by_weight_of_the_rows(result, rows)
 
 
 def first_stage(frame):
@@ -143,6 +158,7 @@ def test_imputation_is_least_squares_on_untreated_rows_and_the_conservative_vari
     residual = np.where(untreated, gain, gain - cells @ mean)
     covariance, _ = clustered(loads(rows, z, untreated, inverse, cells) * residual[:, None], rows, cluster)
     assert_equal(result, estimates, covariance)
+    assert_averages_are_by_weight_of_the_rows(result, rows)
 
 
 @pytest.mark.parametrize("by", ["simple", "event"])
@@ -160,26 +176,76 @@ def test_two_stage_is_a_second_regression_with_the_error_of_the_first(frame, pan
     assert_equal(apm.two_stage(panel, by=by), gamma, covariance)
 
 
-@pytest.mark.parametrize("control", ["never_treated", "not_yet_treated"])
-def test_callaway_santanna_is_a_difference_of_mean_changes_of_units_seen_twice(frame, panel, cluster, control):
-    result = apm.callaway_santanna(panel, control=control)
+def cohort_effects(frame, control, base_period, tilt):
+    """Effects of cohorts and periods and their averages, as functions of how often each unit counts.
+
+    `tilt` has shape (draws, units): how often. Each value has shape (draws,).
+    """
     outcomes = frame.set_index(["unit", "year"])["y"].unstack()
     weights = frame.set_index(["unit", "year"])["w"].unstack()
-    cohorts, clusters = frame.groupby("unit")["cohort"].first(), frame.groupby("unit")[cluster].first()
-    for row in result.table.itertuples():
-        base = row.period - 1 if row.period < row.cohort else row.cohort - 1
-        change, weight = outcomes[row.period] - outcomes[base], weights[max(row.period, base)]
-        compared = cohorts.isna()
-        if control == "not_yet_treated":
-            compared |= (cohorts > max(row.period, base)) & (cohorts != row.cohort)
-        influence = 0.0
-        estimate = 0.0
-        for side, sign in ((cohorts == row.cohort, 1.0), (compared, -1.0)):
-            share = sign * weight.where(side & change.notna(), 0.0)
-            share /= share.abs().sum()
-            mean = (share * change).sum()
-            estimate += mean
-            influence += (share * (change - sign * mean)).fillna(0.0)
-        se = np.sqrt((influence.groupby(clusters).sum() ** 2).sum())
-        assert row.estimate == pytest.approx(estimate, abs=1e-10)
-        assert row.se == pytest.approx(se, abs=1e-10)
+    of_unit = frame.groupby("unit")["cohort"].first()
+    size = weights.mean(axis=1).to_numpy()
+    effects, shares = {}, {}
+    for g in of_unit.dropna().unique():
+        shares[g] = tilt @ (size * (of_unit == g))
+        for t in outcomes.columns[1:] if base_period == "varying" else outcomes.columns:
+            base = t - 1 if base_period == "varying" and t < g else g - 1
+            later = max(t, base)
+            compared = of_unit.isna()
+            if control == "not_yet_treated":
+                compared |= (of_unit > later) & (of_unit != g)
+            change = (outcomes[t] - outcomes[base]).to_numpy()
+            seen, change = ~np.isnan(change), np.nan_to_num(change)
+            sides = [np.where(side & seen, weights[later], 0.0) for side in (of_unit == g, compared)]
+            if t != base and all(side.any() for side in sides):
+                treated, controls = (tilt @ (side * change) / (tilt @ side) for side in sides)
+                effects[g, t] = treated - controls
+    after = [(g, t) for g, t in effects if t >= g]
+
+    def average(cells):
+        return sum(shares[g] * effects[g, t] for g, t in cells) / sum(shares[g] for g, _ in cells)
+
+    values = {("cell", *cell): value for cell, value in effects.items()}
+    values["simple"] = average(after)
+    for name, key, cells in (
+        ("event", lambda g, t: t - g, effects),
+        ("cohort", lambda g, t: g, after),
+        ("calendar", lambda g, t: t, after),
+    ):
+        rows = {label: [cell for cell in cells if key(*cell) == label] for label in {key(*cell) for cell in cells}}
+        values |= {(name, label): average(row) for label, row in rows.items()}
+    times = [label for name, label in (key for key in values if key[0] == "event") if label >= 0]
+    values["event, overall"] = sum(values["event", time] for time in times) / len(times)
+    years = sorted({t for _, t in after})
+    values["calendar, overall"] = sum(values["calendar", t] for t in years) / len(years)
+    started = sorted({g for g, _ in after})
+    values["cohort, overall"] = sum(shares[g] * values["cohort", g] for g in started) / sum(map(shares.get, started))
+    return values
+
+
+@pytest.mark.parametrize("base_period", ["varying", "universal"])
+@pytest.mark.parametrize("control", ["never_treated", "not_yet_treated"])
+def test_callaway_santanna_is_means_of_changes_and_their_influence_a_derivative(
+    frame, panel, cluster, control, base_period
+):
+    rows = frame[(frame["treated"] == 0).groupby(frame["unit"]).transform("any")]
+    rows = more_than_once(rows)
+    # The influence of a unit is the derivative with respect to how often it counts, here by a complex step.
+    n, step = rows["unit"].nunique(), 1e-20
+    values = cohort_effects(rows, control, base_period, 1.0 + 1j * step * np.eye(n))
+    clusters = rows.groupby("unit")[cluster].first()
+    expected = {
+        key: (value.real[0], np.sqrt((pd.Series(value.imag / step).groupby(clusters.to_numpy()).sum() ** 2).sum()))
+        for key, value in values.items()
+    }
+
+    cells = apm.callaway_santanna(panel, control=control, base_period=base_period)
+    averages = {by: cells.aggregate(by) for by in ("event", "cohort", "calendar")}
+    ours = {("cell", row.cohort, row.period): row for row in cells.table.itertuples()}
+    ours["simple"] = next(cells.aggregate("simple").table.itertuples())
+    for (by, result), label in zip(averages.items(), ("relative_time", "cohort", "period"), strict=True):
+        ours |= {(by, getattr(row, label)): row for row in result.table.itertuples()}
+        ours[f"{by}, overall"] = next(result.overall.table.itertuples())
+    assert ours.keys() == expected.keys()
+    ours = [(ours[key].estimate, ours[key].se) for key in expected]
+    np.testing.assert_allclose(ours, list(expected.values()), rtol=0, atol=1e-10)
