@@ -324,10 +324,11 @@ class Estimate:
         fresh = Estimate.from_covariance(
             labels, self.table["estimate"].to_numpy(), self.covariance.to_numpy(), level=level,
             degrees_of_freedom=df, p_values=self.table["p_value"].to_numpy(),
-            estimand=self.estimand, estimator=self.estimator, outcome=self.outcome,
-            n_obs=self.n_obs, n_units=self.n_units, n_clusters=self.n_clusters,
+            **{n: vars(self)[n] for n in ("estimand", "estimator", "outcome", "n_obs", "n_units", "n_clusters")},
         )  # fmt: skip
         table = fresh.table
+        if (table["ci_low"].isna() & self.table["ci_low"].notna()).any():
+            raise ApmkitError(f"These intervals are not from a covariance: give {self.estimator} level={level}.")
         # An interval need not be centred on its estimate: that of a discontinuity is not.
         off_centre = ((self.table["ci_low"] + self.table["ci_high"]) / 2 - self.table["estimate"]).fillna(0.0)
         table[["ci_low", "ci_high"]] = table[["ci_low", "ci_high"]].add(off_centre, axis=0)

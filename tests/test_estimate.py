@@ -312,3 +312,28 @@ def test_another_level_keeps_the_centre_of_an_interval_that_is_not_centred_on_it
     wide = apm.regression_discontinuity(data, outcome="y", running="x", level=0.99)
     again = apm.regression_discontinuity(data, outcome="y", running="x").with_level(0.99)
     pd.testing.assert_frame_equal(again.table, wide.table)
+
+
+def test_intervals_that_no_covariance_gave_are_not_lost_at_another_level():
+    result = made([1.0], [np.nan])
+    result.table.loc[0, ["ci_low", "ci_high"]] = [0.0, np.inf]
+    with pytest.raises(ValueError, match=r"These intervals are not from a covariance: give made up level=0\.9"):
+        result.with_level(0.9)
+
+
+def test_published_numbers_that_do_not_fit_are_refused():
+    terms = pd.DataFrame({"term": ["a", "b"]})
+    numbers = {"estimand": "ATT", "estimator": "made", "outcome": "y", "n_obs": 9, "n_units": 9, "n_clusters": 9}
+    for values, covariance, message in [
+        ([1.0], np.eye(2), "There are 2 terms, but estimates of shape"),
+        ([1.0, 2.0], np.eye(3), "There are 2 terms, but estimates of shape"),
+        ([1.0, 2.0], [1.0, 1.0], "There are 2 terms, but estimates of shape"),
+        (["a", 2.0], np.eye(2), "estimates must hold numbers only"),
+        ([1.0, 2.0], [[1.0, 0.5], [0.4, 1.0]], "The covariance is not symmetric"),
+        ([1.0, 2.0], [[np.inf, 0.0], [0.0, 1.0]], "An estimate or a variance is infinite"),
+        ([1.0, 2.0], [[1.0, 0.0], [0.0, -1.0]], "The variance of 'b' is negative"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            apm.Estimate.from_covariance(terms, values, covariance, **numbers)
+    with pytest.raises(ValueError, match="terms has no column 'term'"):
+        apm.Estimate.from_covariance(pd.DataFrame({"name": ["a"]}), [1.0], [[1.0]], **numbers)

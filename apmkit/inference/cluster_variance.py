@@ -28,10 +28,12 @@ def cluster_variance(
     """The same two-way fixed effects estimate with another cluster variance.
 
     ``"CR0"`` has no factor. ``"CR1"`` multiplies it by G/(G-1) x (n-1)/(n-K). ``"CR2"`` (Bell and McCaffrey) corrects
-    the residuals of each cluster so that the variance is unbiased when errors are independent with equal variance (in a
-    weighted regression, variance inverse to the weight) and gives each term its own Satterthwaite degrees of freedom:
-    the choice with few clusters or clusters of unequal size. ``"CR3"`` is the jackknife over clusters, (G-1)/G times
-    the sum of squared changes when one cluster is left out; R clubSandwich leaves out the (G-1)/G.
+    the residuals of each cluster so that the variance is unbiased when errors are independent with equal variance and
+    gives each term its own Satterthwaite degrees of freedom: the choice with few clusters or clusters of unequal size.
+    In a weighted regression it is that of rows times the root of their weights, for errors with variance inverse to the
+    weight; R clubSandwich takes another root of the same matrix there, and its fourth digits differ. ``"CR3"`` is the
+    jackknife over clusters, (G-1)/G times the sum of squared changes when one cluster is left out; R clubSandwich
+    leaves out the (G-1)/G.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apmkit.errors import ApmkitError
+from apmkit.options import check_estimate
 from apmkit.plots.style import PALETTE, axes
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def cluster_influence(
     ApmkitError
         The estimate is not from `jackknife`, `term` is needed or not known, or `top` is not at least 1.
     """
+    check_estimate(estimate)
     if "leave_one_out" not in estimate.details or "cluster" not in estimate.details["leave_one_out"]:
         raise ApmkitError("This estimate does not say what each cluster changes: make it with jackknife.")
     if term is None and len(estimate.table) > 1:

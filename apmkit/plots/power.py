@@ -41,9 +41,13 @@ def power(
     ApmkitError
         There is no curve, or a table is no curve.
     """
+    if not isinstance(curves, (pd.DataFrame, Mapping)):
+        raise ApmkitError(
+            f"curves is of type {type(curves).__name__}: give one from power_curve, or several by name."
+        )
     named = {"": curves} if isinstance(curves, pd.DataFrame) else dict(curves)
     for name, curve in named.items():
-        if not {"effect", "power"} <= set(curve.columns):
+        if not isinstance(curve, pd.DataFrame) or not {"effect", "power"} <= set(curve.columns):
             raise ApmkitError(f"Table {name!r} has no columns 'effect' and 'power': give one from power_curve.")
     if not named:
         raise ApmkitError("There is no curve to show.")

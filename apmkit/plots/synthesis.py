@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apmkit.errors import ApmkitError
+from apmkit.options import check_estimate
 from apmkit.plots.style import PALETTE, axes
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def funnel(estimate: Estimate, *, ax: Axes | None = None, label: str | None = No
 
 
 def _studies(estimate: Estimate):
+    check_estimate(estimate)
     if "studies" not in estimate.details:
         raise ApmkitError(f"This estimate ({estimate.estimator}) is no synthesis: call meta_analysis first.")
     if len(estimate.table) > 1:

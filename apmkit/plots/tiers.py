@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from apmkit.errors import ApmkitError
 from apmkit.plots.style import PALETTE, axes
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -33,6 +33,8 @@ def outcomes(report: pd.DataFrame, *, ax: Axes | None = None, size: float = 0.05
     ApmkitError
         The frame is not such a report.
     """
+    if not isinstance(report, pd.DataFrame):
+        raise ApmkitError(f"A report is needed, not {type(report).__name__}: make it with outcome_report.")
     missing = {"tier", "outcome", "estimate", "se", "ci_low", "ci_high", "p_adjusted", "tier_p_value"} - set(report)
     if missing or not len(report):
         raise ApmkitError(f"The report has no {min(missing, default='rows')}: make it with outcome_report.")
@@ -49,13 +51,17 @@ def outcomes(report: pd.DataFrame, *, ax: Axes | None = None, size: float = 0.05
         tier = report["tier"].iloc[row]
         text = f"{tier.capitalize()} outcomes"
         if (report["tier"] == tier).sum() > 1:
-            text += f", joint p = {report['tier_p_value'].iloc[row]:.3f}"
+            text += f", joint {_p(report['tier_p_value'].iloc[row])}"
         ax.annotate(text, (0, y[row] - 1), xycoords=("axes fraction", "data"), xytext=(4, 0),
                     textcoords="offset points", va="center", fontsize="small", weight="bold")  # fmt: skip
     for height, p in zip(y, report["p_adjusted"], strict=True):
-        ax.annotate(f"p = {p:.3f}", (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize="small")
+        ax.annotate(_p(p), (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize="small")
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
     ax.set_yticks(y, report["outcome"])
     ax.set_ylim(y[-1] + 0.7, -0.7)
     ax.set_xlabel("Effect in standard errors; p adjusted within its group")
     return ax
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
