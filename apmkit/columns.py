@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -39,10 +40,21 @@ def first_row(data, bad) -> str:
 def to_numbers(series: pd.Series) -> str:
     """How to make numbers of a column that has none."""
     if pd.api.types.is_datetime64_any_dtype(series) or isinstance(series.dtype, pd.PeriodDtype):
-        return "take the year by .dt.year"
+        return "take the year by .dt.year, or number months by .dt.year * 12 + .dt.month"
     if isinstance(series.dtype, pd.CategoricalDtype):
         return "convert the category by .astype(float)"
     return "pandas.to_numeric converts text"
+
+
+def checksum(data: pd.DataFrame, columns: list[str]) -> str:
+    """SHA-256 of some columns, independent of the order of the rows and of their index."""
+    rows = pd.util.hash_pandas_object(data[columns], index=False).to_numpy()
+    return hashlib.sha256("\n".join(columns).encode() + np.sort(rows).tobytes()).hexdigest()
+
+
+def of_numbers(series: pd.Series) -> bool:
+    """Whether a column is of real numbers or truth values."""
+    return pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_complex_dtype(series)
 
 
 def finite(data: pd.DataFrame, column: str) -> np.ndarray:
@@ -50,14 +62,15 @@ def finite(data: pd.DataFrame, column: str) -> np.ndarray:
     series = data[column]
     if series.isna().any():
         raise PanelError(f"Column {column!r} {first_row(data, series.isna())}: drop those rows or fill them.")
-    if not pd.api.types.is_numeric_dtype(series):
+    if not of_numbers(series):
         raise PanelError(
             f"Column {column!r} is of type {series.dtype}, first value {show(series.iloc[0])}: it must be numeric; "
             f"{to_numbers(series)}."
         )
     values = series.to_numpy(dtype=float)
-    if not np.isfinite(values).all():
-        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+    usable = np.abs(values) < 1e150  # squares of more are infinite
+    if not usable.all():
+        bad = int(usable.argmin())
         raise PanelError(
             f"Column {column!r} holds {values[bad]} at index {show(data.index[bad])}: drop or mend such rows."
         )
@@ -67,7 +80,7 @@ def finite(data: pd.DataFrame, column: str) -> np.ndarray:
 def period_numbers(data: pd.DataFrame, column: str, *, missing: bool = False) -> np.ndarray:
     """A column of numbered periods; missing values allowed or not."""
     series = data[column]
-    if not pd.api.types.is_numeric_dtype(series) and not (missing and series.isna().all()):
+    if not of_numbers(series) and not (missing and series.isna().all()):
         raise PanelError(
             f"Column {column!r} is of type {series.dtype}, first value {show(series.dropna().iloc[0])}: give whole "
             f"numbers, for instance the year, or quarters counted from the first; {to_numbers(series)}."

@@ -62,6 +62,8 @@ class Estimate:
     degrees_of_freedom: float = math.inf
     call: str = ""
     seed: int | None = None
+    data_sha256: str | None = None
+    """Of the columns used, where the data are no panel."""
     panel: Panel | None = None
     """The estimation sample."""
     given: Panel | None = None
@@ -118,12 +120,12 @@ class Estimate:
             p_values = 2 * (special.ndtr(t) if normal else special.stdtr(df, t))
         interval = {"ci_low": estimates - half, "ci_high": estimates + half}
         columns = {"estimate": estimates, "se": se, **interval, "p_value": p_values}
-        table = pd.DataFrame({"term": terms["term"].to_numpy(), **columns})
-        for column in terms.columns.drop("term"):
-            table[column] = terms[column].to_numpy()
+        given = {name: column.array for name, column in terms.items()}
+        columns = {"term": given.pop("term"), **columns, **given}
         if np.ndim(df):
-            table["df"], degrees_of_freedom = df, float(np.min(df))
-        labels = pd.Index(table["term"], name="term")
+            columns["df"], degrees_of_freedom = df, float(np.min(df))
+        table = pd.DataFrame(columns)
+        labels = pd.Index(table["term"].array, name="term")
         return cls(
             table=table,
             covariance=pd.DataFrame(covariance, index=labels, columns=labels),
@@ -148,9 +150,7 @@ class Estimate:
             why = "joint_test and uniform_band need its covariance only" if known else "its inference is by permutation"
             why = "ask the estimate as it was before" if variance else why
             raise ApmkitError(f"{variance or self.estimator} has no influence function: {why}.")
-        return pd.DataFrame(
-            self.combination.influence(), index=self.panel.clusters, columns=pd.Index(self.table["term"])
-        )
+        return pd.DataFrame(self.combination.influence(), self.panel.clusters, pd.Index(self.table["term"]))
 
     @cached_property
     def provenance(self) -> Mapping[str, Any]:
@@ -159,10 +159,10 @@ class Estimate:
 
         from apmkit import __version__
 
-        data = self.given or self.panel
+        checksum = self.data_sha256 or getattr(self.given or self.panel, "checksum", None)
         return {
             "call": self.call,
-            "data_sha256": None if data is None else data.checksum,
+            "data_sha256": checksum,
             "versions": {"apmkit": __version__, **{name: version(name) for name in ("numpy", "pandas", "scipy")}},
             "seed": self.seed,
         }

@@ -93,10 +93,11 @@ def fit_autoregression(y: np.ndarray, regressors: np.ndarray, periods: np.ndarra
         return np.exp(theta[-1]) * inverse @ inverse.T
 
     starts = np.outer(np.arctanh([-0.6, -0.3, 0.0, 0.3, 0.6, 0.9]), np.eye(order)[0])
-    best = optimize.minimize(
-        profile, min(starts, key=profile), method="L-BFGS-B", bounds=[(-LIMIT, LIMIT)] * order,
-        options={"ftol": 1e-14, "gtol": 1e-7},
-    )  # fmt: skip
+    with np.errstate(invalid="ignore"):  # differences where the likelihood is infinite on both sides
+        best = optimize.minimize(
+            profile, min(starts, key=profile), method="L-BFGS-B", bounds=[(-LIMIT, LIMIT)] * order,
+            options={"ftol": 1e-14, "gtol": 1e-7},
+        )  # fmt: skip
     if not np.isfinite(best.fun):
         raise EstimationError(f"An autoregression of order {order} does not fit these errors: give fewer lags.")
     coefficients, _, innovations, _ = solve(best.x)

@@ -61,11 +61,13 @@ def balance_table(
     if isinstance(data, Estimate):
         if "balance" not in data.details:
             raise ApmkitError(f"{data.estimator} has no balance table: it weights nobody.")
+        if treatment is not None or weights is not None or len(covariates):
+            raise ApmkitError("A weighted estimate has its balance table already: give it alone.")
         return data.details["balance"].copy()
-    covariates = names_of(covariates)
+    covariates = names_of(covariates, "covariates")
     if treatment is None or not covariates:
         raise ApmkitError("Give treatment and at least one of covariates.")
-    check_columns(data, treatment=treatment, covariates=covariates, weights=weights)
+    check_columns(data, {"weights": weights}, treatment=treatment, covariates=covariates)
     treated = two_groups(data, treatment)
     w = np.ones(len(data)) if weights is None else finite(data, weights)
     if (w < 0).any():

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from apmkit.columns import count, finite
+from apmkit.columns import checksum, count, finite
 from apmkit.designs.discontinuity_bandwidth import mse_bandwidths
-from apmkit.designs.discontinuity_fit import KERNELS, Jumps, Side, covariate_slopes
+from apmkit.designs.discontinuity_fit import KERNELS, Jumps, Side, beyond_polynomials, covariate_slopes
 from apmkit.designs.discontinuity_picture import SIDES, binned_means, local_curve
 from apmkit.designs.sample import check_columns, clusters, dependent_columns, matrix, names_of, two_groups
 from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
+from apmkit.inference.few_clusters import FEW
+from apmkit.options import check_level
 
 
 def regression_discontinuity(
@@ -112,17 +114,20 @@ def regression_discontinuity(
     >>> print(result.sentence("Visits"))
     Visits rose by 0.86 (95% CI 0.49 to 1.26).
     """
-    names = names_of(covariates)
-    check_columns(data, outcome=outcome, running=running, treatment=treatment, covariates=names, cluster=cluster)
+    names = names_of(covariates, "covariates")
+    used = check_columns(
+        data, {"treatment": treatment, "cluster": cluster}, outcome=outcome, running=running, covariates=names
+    )
     _check_options(kernel, order, donut)
     check_level(level)
     values = finite(data, running)
     columns = [finite(data, outcome)]
     if treatment is not None:
         columns.append(two_groups(data, treatment).astype(float))
+    of_row, n_clusters = clusters(data, cluster)
     sides = sides_of(
         values, columns, cutoff, running, donut,
-        covariates=matrix(data, names), cluster=clusters(data, cluster)[0] if cluster else None,
+        covariates=matrix(data, names), cluster=None if cluster is None else of_row,
     )  # fmt: skip
     kept = np.abs(values - cutoff) >= donut
     rule = "given"
@@ -134,7 +139,7 @@ def regression_discontinuity(
     sizes = _sizes(sides, h, b, kernel)
     _check_sizes(sizes, running, order)
     _check_outcome(sides, max(h, b), kernel, outcome)
-    if cluster is not None:
+    if cluster is not None and n_clusters >= FEW:
         _warn_of_few_clusters(sides, h, kernel, cluster)
     slopes = _slopes(sides, order, h, kernel, names) if names else np.zeros((0, len(columns)))
     adjusted = [side.adjusted(slopes) for side in sides]
@@ -181,14 +186,14 @@ def regression_discontinuity(
         call=f"regression_discontinuity(data, outcome={outcome!r}, running={running!r}, cutoff={cutoff!r}, "
         f"treatment={treatment!r}, bandwidth={bandwidth!r}, kernel={kernel!r}, order={order}, covariates={names!r}, "
         f"cluster={cluster!r}, donut={donut!r}, level={level!r})",
+        data_sha256=checksum(data, used),
     )  # fmt: skip
     return replace(estimate, table=estimate.table.assign(estimate=estimates["estimate"].iloc[0]))
 
 
 def sides_of(values, columns, cutoff, running, donut=0.0, *, covariates=None, cluster=None) -> list[Side]:
     """Rows below and above the cutoff in the order of the running variable, outcomes less their means."""
-    if not isinstance(cutoff, Real) or not np.isfinite(cutoff):
-        raise ApmkitError(f"cutoff={cutoff!r} is not a finite number: give the value at which the rule switches.")
+    check_cutoff(cutoff)
     kept = np.abs(values - cutoff) >= donut
     if not kept.any():
         raise EstimationError(
@@ -219,19 +224,18 @@ def sides_of(values, columns, cutoff, running, donut=0.0, *, covariates=None, cl
     return sides
 
 
+def check_cutoff(cutoff) -> None:
+    if not isinstance(cutoff, Real) or not np.isfinite(cutoff):
+        raise ApmkitError(f"cutoff={cutoff!r} is not a finite number: give the value at which the rule switches.")
+
+
 def _check_options(kernel, order, donut):
-    if kernel not in KERNELS:
+    if kernel not in tuple(KERNELS):
         raise ApmkitError(f"kernel={kernel!r} is not known: give {', '.join(map(repr, KERNELS))}.")
     if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
         raise ApmkitError(f"order={order!r} is not the order of a polynomial: give 1 for straight lines, or 2.")
     if not isinstance(donut, Real) or not 0 <= donut < np.inf:
         raise ApmkitError(f"donut={donut!r} is not a distance: give zero or a positive number.")
-
-
-def check_level(level: float) -> None:
-    """Refuse a confidence level that is none."""
-    if not isinstance(level, Real) or not 0 < level < 1:
-        raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
 
 
 def bandwidth_pair(bandwidth, meaning: str) -> tuple[float, float]:
@@ -279,12 +283,11 @@ def _warn_of_few_clusters(sides, h, kernel, cluster):
 
 
 def _slopes(sides, order, h, kernel, names):
-    near = np.concatenate([side.within(h, kernel).covariates for side in sides])
-    dependent = dependent_columns(near - near.mean(axis=0))
+    dependent = dependent_columns(beyond_polynomials(sides, order, h, kernel)[:, : len(names)])
     if dependent:
         raise EstimationError(
-            f"Column {names[dependent[0]]!r} does not vary within the bandwidth beyond the covariates before it: "
-            "leave it out."
+            f"Column {names[dependent[0]]!r} does not vary within the bandwidth beyond the running variable and the "
+            "covariates before it: leave it out."
         )
     return covariate_slopes(sides, order, h, kernel)
 

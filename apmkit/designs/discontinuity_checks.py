@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.columns import finite
-from apmkit.designs.discontinuity import regression_discontinuity
+from apmkit.designs.discontinuity import bandwidth_pair, check_cutoff, regression_discontinuity
 from apmkit.designs.sample import check_columns, names_of
 from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
@@ -49,7 +49,7 @@ def covariate_tests(
     ----------
     Lee, D. S. (2008), Journal of Econometrics 142(2), proposition 2; Holm (1979) as in `adjust_p_values`.
     """
-    names = names_of(covariates)
+    names = names_of(covariates, "covariates")
     if not names:
         raise ApmkitError("covariates is empty: name the columns that the rule cannot have changed.")
     rows = [_row(regression_discontinuity(data, outcome=name, running=running, cutoff=cutoff, **options))
@@ -99,11 +99,13 @@ def placebo_cutoffs(
     """
     check_columns(data, outcome=outcome, running=running)
     values = finite(data, running)
+    check_cutoff(cutoff)
     if cutoffs is None:
         sides = [v for v in (values[values < cutoff], values[values >= cutoff]) if len(v)]
         cutoffs = [float(np.median(v)) for v in sides]
     rows = []
-    for false in cutoffs:
+    for false in np.atleast_1d(np.asarray(cutoffs, dtype=object)):
+        check_cutoff(false)
         if false == cutoff:
             raise ApmkitError(f"cutoffs holds the true cutoff {cutoff:g}: give values at which no rule switches.")
         same = data[values < cutoff] if false < cutoff else data[values >= cutoff]
@@ -150,16 +152,17 @@ def bandwidth_sensitivity(
     Cattaneo, M. D., Idrobo, N. and Titiunik, R. (2020), A Practical Introduction to Regression Discontinuity Designs,
     section 5.
     """
+    multiples = np.atleast_1d(np.asarray(multiples, dtype=object))
     for multiple in multiples:
         if not isinstance(multiple, Real) or not 0 < multiple < np.inf:
             raise ApmkitError(f"multiples holds {multiple!r}: give positive numbers.")
     if bandwidth is None:
         chosen = regression_discontinuity(data, outcome=outcome, running=running, **options).details["bandwidths"]
         bandwidth = tuple(chosen.loc[0, ["h", "b"]])
-    pair = np.broadcast_to(bandwidth, 2)
+    pair = bandwidth_pair(bandwidth, "estimate, bias")
     rows = []
     for multiple in multiples:
-        scaled = tuple(float(v) for v in multiple * pair)
+        scaled = tuple(float(multiple) * width for width in pair)
         fit = regression_discontinuity(data, outcome=outcome, running=running, bandwidth=scaled, **options)
         rows.append({"multiple": multiple, **_row(fit)})
     return pd.DataFrame(rows)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
 from apmkit.columns import count, finite
-from apmkit.designs.discontinuity import bandwidth_pair, check_level, sides_of
+from apmkit.designs.discontinuity import bandwidth_pair, sides_of
 from apmkit.designs.discontinuity_fit import KERNELS, Side
 from apmkit.designs.sample import check_columns
 from apmkit.errors import ApmkitError, EstimationError
+from apmkit.options import check_level
 
 TEST_ORDER = 3
 
@@ -123,6 +125,8 @@ def density_curves(
         As in `density_test`.
     """
     check_level(level)
+    if not isinstance(points, Integral) or points < 2:
+        raise ApmkitError(f"points={points!r} is not a whole number of at least 2: give the points of each curve.")
     sides = _sides(data, running, cutoff, kernel)
     curves = []
     for name, fit in zip(("below", "above"), _fits(sides, bandwidth, kernel, running), strict=True):
@@ -178,7 +182,7 @@ class _Fit:
 
 def _sides(data, running, cutoff, kernel):
     check_columns(data, running=running)
-    if kernel not in KERNELS:
+    if kernel not in tuple(KERNELS):
         raise ApmkitError(f"kernel={kernel!r} is not known: give {', '.join(map(repr, KERNELS))}.")
     values = finite(data, running)
     if len(values) < 2:

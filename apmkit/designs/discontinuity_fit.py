@@ -107,15 +107,25 @@ class Side:
 
 def covariate_slopes(sides: list[Side], order: int, bandwidth: float, kernel: str) -> np.ndarray:
     """Slopes of outcomes on covariates common to `sides`, next to a polynomial on each, shape (q, m)."""
-    left = []
+    values = beyond_polynomials(sides, order, bandwidth, kernel)
+    n_covariates = sides[0].covariates.shape[1]
+    return np.linalg.lstsq(values[:, :n_covariates], values[:, n_covariates:], rcond=1e-9)[0]
+
+
+def beyond_polynomials(sides: list[Side], order: int, bandwidth: float, kernel: str) -> np.ndarray:
+    """Covariates, then outcomes, less a polynomial on each side, weighted, shape (n, q + m).
+
+    What a polynomial explains up to rounding becomes zero.
+    """
+    left, size = [], 0.0
     for side in (s.within(bandwidth, kernel) for s in sides):
         root = np.sqrt(KERNELS[kernel](side.x / bandwidth))[:, None]
         q, _ = np.linalg.qr(root * (side.x / bandwidth)[:, None] ** np.arange(order + 1))
         values = root * np.hstack([side.covariates, side.y])
         left.append(values - q @ (q.T @ values))
+        size = size + (values**2).sum(axis=0)
     values = np.vstack(left)
-    n_covariates = sides[0].covariates.shape[1]
-    return np.linalg.lstsq(values[:, :n_covariates], values[:, n_covariates:], rcond=1e-9)[0]
+    return np.where((values**2).sum(axis=0) > 1e-20 * size, values, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

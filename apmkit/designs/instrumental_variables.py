@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
-from apmkit.columns import finite
+from apmkit.columns import checksum, finite
 from apmkit.designs.sample import (
     check_columns,
     clusters,
@@ -21,6 +21,7 @@ from apmkit.designs.sample import (
 )
 from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
+from apmkit.options import check_level
 
 
 def instrumental_variables(
@@ -94,10 +95,11 @@ def instrumental_variables(
     >>> result.diagnostics["anderson_rubin"]
     '95% Anderson-Rubin set: -2.193 to -1.296'
     """
-    instruments, controls = names_of(instruments), names_of(controls)
-    check_columns(
-        data, outcome=outcome, treatment=treatment, instruments=instruments, controls=controls, cluster=cluster
+    instruments, controls = names_of(instruments, "instruments"), names_of(controls, "controls")
+    columns = check_columns(
+        data, {"cluster": cluster}, outcome=outcome, treatment=treatment, instruments=instruments, controls=controls
     )
+    check_level(level)
     if not instruments:
         raise ApmkitError("instruments is empty: name at least one column that moves the treatment.")
     if method not in ("2sls", "liml"):
@@ -174,6 +176,7 @@ def instrumental_variables(
         },
         call=f"instrumental_variables({outcome!r}, treatment={treatment!r}, instruments={instruments!r}, "
         f"method={method!r}, errors={kind!r})",
+        data_sha256=checksum(data, columns),
     )
 
 
@@ -261,8 +264,6 @@ class _ReducedForm:
         covariance and c the critical value: a quadratic matrix polynomial, whose roots are generalised eigenvalues.
         """
         q = self.coefficients.shape[1]
-        if not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise ApmkitError(f"level={level!r} is not between 0 and 1: give 0.95 for a 95% confidence interval.")
         critical = stats.f.ppf(level, q, self.df)
         unit = np.sqrt(np.trace(self.covariance[0, :, 0]) / np.trace(self.covariance[1, :, 1]))
         scale = np.array([1.0, unit])

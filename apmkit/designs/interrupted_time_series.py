@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from apmkit.columns import check_whole, count, finite, first_row, period_numbers, some
+from apmkit.columns import check_whole, checksum, count, finite, first_row, period_numbers, some
 from apmkit.designs.sample import check_columns
 from apmkit.designs.segmented import contrasts_of, design_of, estimate_of
 from apmkit.errors import ApmkitError, EstimationError, warn
@@ -95,7 +95,7 @@ def interrupted_time_series(
     >>> print(result.term("level change").sentence("Visits"))
     Visits fell by 6.27 (95% CI 5.05 to 7.49).
     """
-    check_columns(data, time=time, outcome=outcome)
+    columns = check_columns(data, time=time, outcome=outcome)
     periods, order = _periods(data, time)
     design = design_of(periods, time, start, season, harmonics, transition)
     terms, contrasts = contrasts_of(design, start, transition, after)
@@ -103,6 +103,7 @@ def interrupted_time_series(
         design, finite(data, outcome)[order], terms, contrasts, errors, lags, level, outcome,
         estimator="interrupted time series",
         call=f"interrupted_time_series({outcome!r}, start={start}, errors={errors!r})",
+        data_sha256=checksum(data, columns),
     )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def comparative_interrupted_time_series(
     >>> print(result.term("level change").sentence("Visits", digits=1))
     Visits fell by 5.5 (95% CI 4.0 to 7.1).
     """
-    check_columns(data, time=time, outcome=outcome, group=group)
+    columns = check_columns(data, time=time, outcome=outcome, group=group)
     if data[group].isna().any():
         raise ApmkitError(f"Column {group!r} {first_row(data, data[group].isna())}: fill or drop such rows.")
     labels = list(pd.unique(data[group]))
@@ -202,6 +203,7 @@ def comparative_interrupted_time_series(
         design, (both["treated"] - both["control"]).to_numpy(), terms, contrasts, errors, lags, level, outcome,
         estimator="comparative interrupted time series",
         call=f"comparative_interrupted_time_series({outcome!r}, treated={treated!r}, start={start}, errors={errors!r})",
+        data_sha256=checksum(data, columns),
         left_out={"periods with one series only": {"count": int(alone.sum())}} if alone.any() else {},
         groups=both.rename_axis("period").reset_index(),
     )  # fmt: skip
@@ -212,7 +214,7 @@ def _periods(data: pd.DataFrame, time: str) -> tuple[np.ndarray, np.ndarray]:
     if data[time].isna().any():
         raise ApmkitError(f"Column {time!r} {first_row(data, data[time].isna())}: fill or drop such rows.")
     values = period_numbers(data, time).astype(float)
-    check_whole(values, ~np.isfinite(values), time)
+    check_whole(values, ~(np.abs(values) < 2**53), time)
     order = np.argsort(values, kind="stable")
     periods = values[order].astype(int)
     twice = np.flatnonzero(np.diff(periods) == 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from scipy import linalg
@@ -66,7 +67,7 @@ def _separating(treated, covariates, names) -> str:
 
 def overlapping(values: np.ndarray, estimand: str, trim: float | None) -> np.ndarray:
     """Rows whose propensity is not closer than `trim` to 0 or 1 (to 1 only, for the treated); warns of extremes."""
-    if trim is not None and (isinstance(trim, bool) or not isinstance(trim, (int, float)) or not 0 < trim < 0.5):
+    if trim is not None and (not isinstance(trim, Real) or not 0 < trim < 0.5):
         raise ApmkitError(f"trim={trim!r} is not between 0 and 0.5: give 0.01 to leave out propensities above 0.99.")
     far = values if estimand == "ATT" else np.maximum(values, 1 - values)
     if trim is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from apmkit.columns import count, finite
+from apmkit.columns import checksum, count, finite
 from apmkit.designs.sample import check_columns, clusters, covariance_of, two_groups
 from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
@@ -103,12 +105,17 @@ def regression_to_the_mean(
     1   expected change      -2.4
     2  remaining change      -0.2
     """
-    check_columns(data, before=before, after=after, earlier=earlier, selected=selected, cluster=cluster)
+    optional = {"earlier": earlier, "selected": selected, "cluster": cluster}
+    columns = check_columns(data, optional, before=before, after=after)
     if (threshold is None) == (selected is None):
         raise ApmkitError("Give threshold or selected, one of them: it says which units were selected.")
-    if reliability is not None and not 0 <= reliability < 1:
+    if threshold is not None and not (isinstance(threshold, Real) and np.isfinite(threshold)):
+        raise ApmkitError(
+            f"threshold={threshold!r} is not a finite number: give the value above which units were selected."
+        )
+    if reliability is not None and not (isinstance(reliability, Real) and 0 <= reliability < 1):
         raise ApmkitError(f"reliability={reliability!r} is not from 0 to below 1: give a correlation within units.")
-    if reference is not None and reference not in REFERENCES:
+    if reference is not None and reference not in tuple(REFERENCES):
         raise ApmkitError(f"reference={reference!r} is not known: give one of {', '.join(REFERENCES)}.")
     x, y = finite(data, before), finite(data, after)
     middle = x.mean()
@@ -187,6 +194,7 @@ def regression_to_the_mean(
             }),
         },
         call=f"regression_to_the_mean(before={before!r}, after={after!r}, {rule}, reference={reference!r})",
+        data_sha256=checksum(data, columns),
     )  # fmt: skip
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from apmkit.columns import codes, finite, first_row, show, some
-from apmkit.errors import ApmkitError
+from apmkit.errors import ApmkitError, warn
+from apmkit.inference.few_clusters import FEW
 
 
-def check_columns(data: pd.DataFrame, **roles: str | Sequence[str] | None) -> None:
-    """Refuse what is no DataFrame, has no rows, or lacks a column that a role names."""
+def check_columns(data: pd.DataFrame, optional: Mapping[str, str | None] | None = None, /, **roles: str | list) -> list:
+    """The columns that roles name; refuses what is no DataFrame, has no rows, or lacks one of them.
+
+    A role names one column, or several by a list from `names_of`; those of `optional` may be None.
+    """
     if not isinstance(data, pd.DataFrame):
         raise ApmkitError(f"data must be a pandas DataFrame, not {type(data).__name__}: read the file first.")
     seen = {}
-    for role, columns in roles.items():
-        for column in [columns] if isinstance(columns, str) else columns or ():
+    given = {role: column for role, column in (optional or {}).items() if column is not None}
+    for role, columns in (roles | given).items():
+        for column in columns if isinstance(columns, list) else [columns]:
+            if not isinstance(column, str):
+                raise ApmkitError(f"{role}={column!r} is not the name of a column: give it as text.")
             if column not in data.columns:
                 raise ApmkitError(
                     f"{role}={column!r} is not a column of the data; the columns are {some(list(data.columns))}."
@@ -29,11 +36,17 @@ def check_columns(data: pd.DataFrame, **roles: str | Sequence[str] | None) -> No
             seen[column] = role
     if len(data) == 0:
         raise ApmkitError("The data have no rows: check the filter that made them.")
+    return list(seen)
 
 
-def names_of(columns: str | Sequence[str]) -> list[str]:
+def names_of(columns: str | Sequence[str], role: str) -> list[str]:
     """One column or several as a list."""
-    return [columns] if isinstance(columns, str) else list(columns)
+    if isinstance(columns, str):
+        return [columns]
+    try:
+        return list(columns)
+    except TypeError:
+        raise ApmkitError(f"{role}={columns!r} names no columns: give one name or a list of names.") from None
 
 
 def two_groups(data: pd.DataFrame, column: str) -> np.ndarray:
@@ -61,7 +74,7 @@ def standardised(values: np.ndarray, columns: Sequence[str]) -> np.ndarray:
     flat = scale <= 1e-12 * np.abs(values).max(axis=0, initial=0.0)
     if flat.any():
         column = columns[int(np.flatnonzero(flat)[0])]
-        raise ApmkitError(f"Column {column!r} does not vary, so nothing can be adjusted for it: leave it out.")
+        raise ApmkitError(f"Column {column!r} does not vary: check it or leave it out.")
     centred = centred / scale
     dependent = dependent_columns(centred)
     if dependent:
@@ -91,6 +104,11 @@ def clusters(data: pd.DataFrame, column: str | None) -> tuple[np.ndarray, int]:
     if len(labels) < 2:
         raise ApmkitError(
             f"Column {column!r} holds one cluster, {show(labels[0])}: standard errors need several; choose a finer one."
+        )
+    if len(labels) < FEW:
+        warn(
+            f"{len(labels)} clusters of {column!r} are few (fewer than {FEW}): standard errors may be too small; use "
+            "finer clusters if errors are independent between them."
         )
     return at, len(labels)
 

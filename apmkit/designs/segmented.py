@@ -98,7 +98,8 @@ def _seasonal(periods, season, harmonics) -> dict[str, np.ndarray]:
 def contrasts_of(design: Design, start, transition, after) -> tuple[list[str], np.ndarray]:
     """Terms and their weights on the coefficients."""
     periods = design.periods
-    after = [int(periods[-1] - start)] if after is None else [after] if np.ndim(after) == 0 else list(after)
+    after = int(periods[-1] - start) if after is None else after
+    after = [after] if np.ndim(after) == 0 else list(dict.fromkeys(after))
     for k in after:
         check_whole_number(k, "after", transition, "count periods from the start, past those of the transition")
         if start + k > periods[-1]:
@@ -113,9 +114,9 @@ def contrasts_of(design: Design, start, transition, after) -> tuple[list[str], n
 
 
 def estimate_of(
-    design, series, terms, contrasts, errors, lags, level, outcome, *, estimator, call, left_out=None, groups=None
+    design, series, terms, contrasts, errors, lags, level, outcome, *, left_out=None, groups=None, **told
 ) -> Estimate:
-    """Fit the regression to a series over all periods of the design and report the terms."""
+    """Fit the regression to a series over all periods of the design and report the terms; `told` is for the result."""
     if errors not in ("ar", "newey_west"):
         raise ApmkitError(f"errors={errors!r} is not known: give 'ar' or 'newey_west'.")
     kept, regressors, periods = design.kept, design.regressors[design.kept], design.periods[design.kept]
@@ -156,12 +157,11 @@ def estimate_of(
         level=level,
         degrees_of_freedom=df,
         estimand="effect on the series",
-        estimator=estimator,
         outcome=outcome,
         n_obs=n,
         n_units=1 if groups is None else 2,
         n_clusters=1,
-        call=call,
+        **told,
     )
     m, whole = len(terms), everything.table
     transition = {"periods of transition": {"count": int((~kept).sum())}} if not kept.all() else {}

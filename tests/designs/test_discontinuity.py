@@ -341,9 +341,12 @@ def test_a_weak_jump_of_treatment_is_warned_of():
         fit(frame, treatment="treated")
 
 
-def test_few_clusters_on_a_side_are_warned_of(messages):
+def test_few_clusters_are_warned_of_in_all_and_near_the_cutoff(messages):
     frame = people().assign(clinic=lambda f: np.arange(400) % 6)
     _, texts = messages(lambda: fit(frame, cluster="clinic", bandwidth=0.5))
+    assert [text[:34] for text in texts] == ["6 clusters of 'clinic' are few (fe"]
+    far = frame["clinic"].where(frame["x"].abs() < 0.5, 10 + np.arange(400) % 60)
+    _, texts = messages(lambda: fit(frame.assign(clinic=far), cluster="clinic", bandwidth=0.5))
     assert [text[:45] for text in texts] == [
         "Column 'clinic' has 6 clusters below the cuto",
         "Column 'clinic' has 6 clusters above the cuto",

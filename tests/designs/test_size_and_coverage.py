@@ -103,9 +103,6 @@ def test_weighting_holds_its_level_with_uneven_effects(make_people):
         return found
 
     missed = rates(draw)
-    # Sandwich errors are asymptotic: with five moments on some 280 untreated rows they are a little small.
-    several = missed.pop("entropy balancing, 2")
-    assert 0.035 <= several <= 0.08, several
     assert missed.between(0.035, 0.065).all(), missed
 
 
