@@ -61,8 +61,11 @@ class Weighted:
         weighted = design * weights[:, None]
         inverse = np.linalg.inv(design.T @ weighted)
         projection = np.diag(weights) - weighted @ inverse @ weighted.T
-        coefficients = inverse @ (weighted.T @ y)
-        residual = y - design @ coefficients
+        # The design has a constant, which takes up the level of the estimates without loss of digits.
+        level = y.mean()
+        coefficients = inverse @ (weighted.T @ (y - level))
+        residual = y - level - design @ coefficients
+        coefficients[0] += level
         return cls(weights, projection, inverse, coefficients, float(residual @ (weights * residual)))
 
 
@@ -93,7 +96,7 @@ def between_study_variance(
     J., Sanchez-Meca, J. and Marin-Martinez, F. (2015), Psychological Methods 20(3), for all of them.
     """
     k, p = design.shape
-    df = k - p
+    df, y = k - p, y - y.mean()
     if method == "fixed":
         return 0.0, math.nan
     if method in ("ML", "REML"):

@@ -62,7 +62,8 @@ def multilevel_meta_analysis(
     PanelError
         A column is absent or missing, or a standard error is not above zero.
     EstimationError
-        Fewer than two studies, no study with several estimates, moderators that repeat each other, or no convergence.
+        Fewer than two studies, no study with several estimates, moderators that repeat each other,
+        estimates that are all alike with `robust`, or no convergence.
 
     Warns
     -----
@@ -101,21 +102,28 @@ def multilevel_meta_analysis(
     if len(studies) == len(y):
         raise EstimationError(f"No study in {study!r} has several estimates: use meta_analysis.")
     same = codes[:, None] == codes
-    between, within = _variances(y, variance, design, same)
+    centred = y - y.mean()  # the constant takes the mean up without loss of digits
+    between, within = _variances(centred, variance, design, same)
     working = np.diag(variance + within) + between * same
     inverse_working = np.linalg.inv(working)
     weighted = inverse_working @ design
     bread = np.linalg.inv(design.T @ weighted)
-    coefficients = bread @ weighted.T @ y
+    coefficients = bread @ weighted.T @ centred
     covariance, df = bread, np.full(len(names), math.inf)
     if robust:
-        covariance, df = _robust(y - design @ coefficients, design, working, inverse_working, bread, codes)
+        residual = centred - design @ coefficients
+        if (residual**2 / variance).sum() < 1e-14:
+            raise EstimationError(
+                "The estimates do not differ from their fit, so the robust standard error is zero: give robust=False."
+            )
+        covariance, df = _robust(residual, design, working, inverse_working, bread, codes)
         if df.min() < 4:
             term = names[int(df.argmin())]
             warn(
                 f"{term!r} has {df.min():.1f} degrees of freedom, too few for a robust p-value: read it as a rough "
                 "guide, or use robust=False."
             )
+    coefficients[0] += y.mean()
     return Estimate.from_covariance(
         pd.DataFrame({"term": names}),
         coefficients,

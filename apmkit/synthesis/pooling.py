@@ -74,7 +74,7 @@ def meta_analysis(
         A column is absent, missing or not finite, or a standard error is not above zero.
     EstimationError
         Fewer than two studies, more coefficients than studies, moderators that repeat each other, an unknown method,
-        or no convergence.
+        estimates that are all alike with `knapp_hartung`, or no convergence.
 
     References
     ----------
@@ -107,6 +107,11 @@ def meta_analysis(
     fit, plain = Weighted.of(y, variance, design, tau2), Weighted.of(y, variance, design)
     covariance, df = fit.inverse, math.inf
     if knapp_hartung:
+        if fit.q < 1e-14 * (k - p):
+            raise EstimationError(
+                "The estimates do not differ from their fit, so Knapp and Hartung's standard error is zero: give "
+                "knapp_hartung=False."
+            )
         covariance, df = fit.inverse * fit.q / (k - p), k - p
         if fit.q < k - p:
             warn(

@@ -209,6 +209,14 @@ BAD = {
     "tolerance": (lambda d: apm.egger_test(d, tolerance=0), "tolerance=0 is not a small share"),
     "level nested": (lambda d: apm.multilevel_meta_analysis(d, study="label", level="95%"), "level='95%' is not"),
     "nothing to leave": (lambda d: apm.leave_one_out(None), "data must be a pandas DataFrame, not NoneType"),
+    "alike nested": (
+        lambda d: apm.multilevel_meta_analysis(d.assign(estimate=0.3, study=[0, 0, 1, 1, 2, 2, 3, 3]), study="study"),
+        "the robust standard error is zero: give robust=False",
+    ),
+    "alike": (
+        lambda d: apm.meta_analysis(d.assign(estimate=0.3), knapp_hartung=True),
+        "Knapp and Hartung's standard error is zero: give knapp_hartung=False",
+    ),
     "two to leave": (lambda d: apm.leave_one_out(d.head(2)), "it needs at least three"),
     "frame": (lambda d: apm.meta_analysis([1, 2]), "data must be a pandas DataFrame, not list"),
 }
@@ -246,3 +254,20 @@ def test_forest_shows_every_study_and_the_mean_and_funnel_every_study():
     assert len(plots.funnel(result).collections[0].get_offsets()) == 8
     with pytest.raises(apm.ApmkitError, match="no single mean effect"):
         plots.forest(apm.meta_analysis(data.assign(x=range(8)), moderators=["x"]))
+
+
+@pytest.mark.parametrize("method", ["fixed", "DL", "HE", "HS", "SJ", "ML", "REML", "PM", "EB"])
+def test_a_constant_moves_the_mean_effect_and_nothing_else(method):
+    data, moved = studies(0), studies(0).assign(estimate=lambda d: d["estimate"] + 1e8)
+    for fit in (
+        lambda d: apm.meta_analysis(d, method=method),
+        lambda d: apm.multilevel_meta_analysis(d.assign(study=np.arange(len(d)) // 2), study="study"),
+    ):
+        one, other = fit(data), fit(moved)
+        assert other.table["estimate"][0] - 1e8 == pytest.approx(one.table["estimate"][0], abs=1e-7)
+        assert other.table["se"][0] == pytest.approx(one.table["se"][0], rel=1e-6)
+    if method != "fixed":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DesignWarning)
+            one, other = (apm.egger_test(d, method=method)["statistic"] for d in (data, moved))
+        assert other == pytest.approx(one, rel=1e-6)
