@@ -14,9 +14,11 @@ ESTIMATORS = {
     "sun_abraham": lambda panel: apm.sun_abraham(panel, small_sample="none"),
     "never_treated": apm.callaway_santanna,
     "not_yet_treated": lambda panel: apm.callaway_santanna(panel, control="not_yet_treated"),
+    "universal": lambda panel: apm.callaway_santanna(panel, base_period="universal"),
     "cross_sections": lambda panel: apm.callaway_santanna(panel, unbalanced="repeated_cross_sections"),
     "imputation": apm.imputation,
     "two_stage": apm.two_stage,
+    "two_stage_by_event": lambda panel: apm.two_stage(panel, by="event"),
 }
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS.keys())
 few = settings(
