@@ -184,7 +184,8 @@ def conformal_intervals(
     low, high, p_values = np.full(len(gaps), -np.inf), np.full(len(gaps), np.inf), np.empty(len(gaps))
     target = pooled(comparison, comparison.treated[None])[0]
     inside = fit(comparison, weigh, comparison.treated[None], comparison.donors[None])
-    step = float(inside.pre_rmspe[0]) or 1e-9 * float(comparison.outcomes.std()) or 1.0
+    # A nearly perfect fit before treatment says nothing of how far the search must go; the noise of the donors does.
+    step = max(float(inside.pre_rmspe[0]), 0.01 * comparison.noise) or 1.0
     for at in range(len(gaps)):
         columns = np.append(np.arange(n_pre), n_pre + at)
 

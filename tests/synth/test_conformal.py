@@ -168,3 +168,19 @@ def test_size_and_coverage_over_time(method):
     # With 20 periods p is one of 0.05, 0.10, ... and exact; an interval covers where its level's test accepts.
     assert 0.035 <= (p <= 0.05 + 1e-12).mean() <= 0.065
     assert (p > 0.1 + 1e-12).mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_a_nearly_perfect_fit_before_treatment_has_an_interval_with_ends():
+    # Twelve donors can follow four years before treatment almost exactly; the fifth year then sets the scale.
+    random = np.random.default_rng(3)
+    donors = 1_000 + random.normal(size=(12, 1)) * 100 + 20 * random.normal(size=(12, 5))
+    target = donors[:4].mean(axis=0) + np.array([1e-9, -1e-9, 1e-9, 0.0, 30.0])
+    result = conformal_intervals(panel_of(np.vstack([target, donors]), 1), level=0.8)
+    (row,) = result.table.itertuples()
+    assert -1_000 < row.ci_low < row.estimate < row.ci_high < 1_000
+    panel = panel_of(np.vstack([target, donors]), 1)
+    outside = (
+        conformal_test(panel, null=row.ci_high + 5.0)["p_value"],
+        conformal_test(panel, null=row.ci_low - 5.0)["p_value"],
+    )
+    assert max(outside) <= 0.2 + 1e-12
