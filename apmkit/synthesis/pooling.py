@@ -115,8 +115,8 @@ def meta_analysis(
         covariance, df = fit.inverse * fit.q / (k - p), k - p
         if fit.q < k - p:
             warn(
-                "The estimates differ less than their standard errors, and the Knapp-Hartung interval is narrower than "
-                "without it: read knapp_hartung=False beside it."
+                "The estimates lie closer to their mean than their standard errors and tau2 lead to expect, and the "
+                "Knapp-Hartung standard error is smaller than the other: read knapp_hartung=False beside it."
             )
     heterogeneity = _heterogeneity(y, variance, design, plain, tau2, method, level)
     diagnostics = {
