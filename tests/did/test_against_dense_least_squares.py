@@ -181,20 +181,20 @@ def cohort_effects(frame, control, base_period, tilt):
 
     `tilt` has shape (draws, units): how often. Each value has shape (draws,).
     """
-    outcomes = frame.set_index(["unit", "year"])["y"].unstack()
-    weights = frame.set_index(["unit", "year"])["w"].unstack()
-    of_unit = frame.groupby("unit")["cohort"].first()
-    size = weights.mean(axis=1).to_numpy()
+    outcomes, weights = (frame.pivot(index="unit", columns="year", values=name) for name in ("y", "w"))
+    size, years = weights.mean(axis=1).to_numpy(), outcomes.columns.tolist()
+    outcomes, weights = (dict(zip(years, table.to_numpy().T, strict=True)) for table in (outcomes, weights))
+    of_unit = frame.groupby("unit")["cohort"].first().to_numpy()
     effects, shares = {}, {}
-    for g in of_unit.dropna().unique():
+    for g in np.unique(of_unit[~np.isnan(of_unit)]):
         shares[g] = tilt @ (size * (of_unit == g))
-        for t in outcomes.columns[1:] if base_period == "varying" else outcomes.columns:
+        for t in years[1:] if base_period == "varying" else years:
             base = t - 1 if base_period == "varying" and t < g else g - 1
             later = max(t, base)
-            compared = of_unit.isna()
+            compared = np.isnan(of_unit)
             if control == "not_yet_treated":
                 compared |= (of_unit > later) & (of_unit != g)
-            change = (outcomes[t] - outcomes[base]).to_numpy()
+            change = outcomes[t] - outcomes[base]
             seen, change = ~np.isnan(change), np.nan_to_num(change)
             sides = [np.where(side & seen, weights[later], 0.0) for side in (of_unit == g, compared)]
             if t != base and all(side.any() for side in sides):
