@@ -42,7 +42,7 @@ def aggregate(estimate: Estimate, by: str) -> Estimate:
     ----------
     Callaway, B. and Sant'Anna, P. (2021), Journal of Econometrics 225(2), table 1 and section 4.2.
     """
-    if by not in LABELS:
+    if by not in tuple(LABELS):
         raise ApmkitError(f"by={by!r} is not known: give one of {', '.join(map(repr, LABELS))}.")
     table = estimate.table
     _refuse_other_variance(estimate)

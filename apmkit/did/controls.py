@@ -25,6 +25,30 @@ def unit_groups(panel: Panel) -> Groups:
     return Groups(panel, np.arange(n_units), panel.cohorts, n, profile)
 
 
+def known_covariates(panel: Panel, names: str | Sequence[str], role: str) -> list[str]:
+    """The covariates of the panel that an argument names, one or several.
+
+    Raises
+    ------
+    EstimationError
+        A name is no covariate of the panel, or given twice.
+    """
+    try:
+        names = [names] if isinstance(names, str) else list(names)
+    except TypeError:
+        raise EstimationError(f"{role}={names!r} names no covariates: give one name or a list of names.") from None
+    for name in names:
+        if not isinstance(name, str) or name not in panel.covariates:
+            known = ", ".join(panel.covariates) or "none"
+            raise EstimationError(
+                f"{role} names {name!r}, which is no covariate of the panel (there: {known}): build the panel with "
+                f"covariates=[{name!r}]."
+            )
+        if names.count(name) > 1:
+            raise EstimationError(f"{role} names {name!r} twice: name it once.")
+    return names
+
+
 def control_regressors(sample: Sample, controls: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Names and values, shape (regressors, n_units, n_periods), of the controls that can enter.
 
@@ -35,19 +59,9 @@ def control_regressors(sample: Sample, controls: Sequence[str]) -> tuple[list[st
     Raises
     ------
     EstimationError
-        A control is not a covariate of the panel or is named twice, none can enter, or they explain treatment.
+        None can enter, or they explain treatment.
     """
     panel = sample.panel
-    controls = [controls] if isinstance(controls, str) else list(controls)
-    for name in controls:
-        if name not in panel.covariates:
-            known = ", ".join(panel.covariates) or "none"
-            raise EstimationError(
-                f"controls names {name!r}, which is no covariate of the panel (there: {known}): build the panel with "
-                f"covariates=[{name!r}]."
-            )
-        if controls.count(name) > 1:
-            raise EstimationError(f"controls names {name!r} twice: name it once.")
     names, values = [], []
     for name in controls:
         covariate = panel.covariates[name]

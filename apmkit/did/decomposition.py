@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from apmkit.did.controls import control_regressors, unit_groups
+from apmkit.did.controls import control_regressors, known_covariates, unit_groups
 from apmkit.did.kernel import Groups, Moments, cell_weights
 from apmkit.did.sample import Sample
 from apmkit.did.two_way import TwoWay
 from apmkit.errors import ApmkitError, EstimationError
 from apmkit.estimate import Estimate
+from apmkit.options import check_estimate
 from apmkit.panel import Panel
 
 KINDS = (
@@ -85,7 +86,8 @@ def bacon_decomposition(panel: Panel, *, controls: Sequence[str] = ()) -> pd.Dat
             f"All units start treatment in {groups.cohorts[0]:.0f}: there is nobody to compare with; add units that "
             "start later or never."
         )
-    table = _controlled(sample, groups, controls) if len(controls) else _plain(groups)
+    controls = known_covariates(panel, controls, "controls")
+    table = _controlled(sample, groups, controls) if controls else _plain(groups)
     order = pd.Categorical(table["kind"], KINDS)
     return table.iloc[np.lexsort((-table["weight"], order.codes))].reset_index(drop=True)
 
@@ -127,6 +129,7 @@ def treatment_weights(estimate: Estimate, term: str | None = None) -> pd.DataFra
     >>> treatment_weights(apm.twfe(panel, small_sample="none"))["weight"].round(3).tolist()
     [1.0, -0.5, 0.5]
     """
+    check_estimate(estimate)
     weights = cell_weights(estimate, term)
     groups = estimate.combination.groups
     labels = ["never" if np.isinf(g) else int(g) for g in groups.cohorts]

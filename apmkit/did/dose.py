@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import BSpline
 
-from apmkit.did.controls import unit_groups
+from apmkit.did.controls import known_covariates, unit_groups
 from apmkit.did.kernel import Combination, Moments, finish
 from apmkit.did.sample import Sample
 from apmkit.errors import EstimationError, warn
 from apmkit.estimate import Estimate
+from apmkit.options import numbers
 from apmkit.panel import Panel
 
 
@@ -195,11 +196,7 @@ class _Spline:
 
 
 def _doses(panel: Panel, dose: str) -> np.ndarray:
-    if dose not in panel.covariates:
-        known = ", ".join(panel.covariates) or "none"
-        raise EstimationError(
-            f"dose={dose!r} is no covariate of the panel (there: {known}): build the panel with covariates=[{dose!r}]."
-        )
+    (dose,) = known_covariates(panel, [dose], "dose")
     given = panel.covariates[dose]
     if given.ndim == 2:
         changes = np.nanmax(given, axis=1) > np.nanmin(given, axis=1)
@@ -217,7 +214,7 @@ def _doses(panel: Panel, dose: str) -> np.ndarray:
 
 
 def _grid(doses: Sequence[float], given: np.ndarray, dose: str) -> np.ndarray:
-    grid = np.unique(np.asarray(doses, dtype=float))
+    grid = np.unique(numbers(doses, "doses"))
     outside = ~((grid >= given.min()) & (grid <= given.max()))
     if outside.any() or not len(grid):
         what = f"hold {grid[outside][0]:g}, outside" if len(grid) else "are empty; choose from"

@@ -11,6 +11,7 @@ import pandas as pd
 
 from apmkit.did.blocks import Blockwise, blocks_of_groups
 from apmkit.did.conditional import Compared, Comparisons, conditional
+from apmkit.did.controls import known_covariates
 from apmkit.did.doubly_robust import NO_COMPARISON
 from apmkit.did.kernel import (
     Groups,
@@ -128,7 +129,7 @@ def callaway_santanna(
         raise EstimationError(f"anticipation={anticipation!r} is not a count of periods: give 0, 1, 2 or more.")
     check_small_sample(small_sample)
     sample, by_pairs = Sample.of(panel), unbalanced == "pairs"
-    covariates = _known_covariates(panel, covariates)
+    covariates = known_covariates(panel, covariates, "covariates")
     if anticipation:
         _drop_without_base(sample, anticipation, by_pairs)
     if by_pairs:
@@ -164,7 +165,7 @@ def callaway_santanna(
     else:
         compared = _differences(sample.panel, comparisons, by_pairs)
     identified = compared.identified
-    if not (identified & (frame["relative_time"] >= 0)).any():
+    if not (identified & (periods[t] >= cohort)).any():
         if covariates:
             raise EstimationError(
                 f"Covariates {', '.join(covariates)} leave no effect after treatment: all are "
@@ -176,7 +177,9 @@ def callaway_santanna(
         )
     for reason, terms in compared.unidentified.items():
         sample.note(reason, frame["term"].iloc[terms].tolist())
-    names, frame = frame["term"], frame[identified].reset_index(drop=True)
+    names = frame["term"]
+    if not identified.all():
+        frame = frame[identified].reset_index(drop=True)
     sample.warn_of_lone_clusters(compared.moments, frame)
     n_obs, n_clusters = sample.panel.n_obs, sample.panel.n_clusters
     factor = fixest_factor(n_clusters, n_obs, len(frame), len(periods)) if small_sample == "fixest" else 1.0
@@ -198,17 +201,6 @@ def callaway_santanna(
         diagnostics=design | ({} if overlap is None else {"overlap": overlap.diagnostics()}),
     )
     return result if overlap is None else replace(result, details={"overlap": overlap.table(names)})
-
-
-def _known_covariates(panel: Panel, names: Sequence[str]) -> list[str]:
-    names = [names] if isinstance(names, str) else list(names)
-    unknown = [name for name in names if name not in panel.covariates]
-    if unknown:
-        known = ", ".join(panel.covariates) or "none"
-        raise EstimationError(
-            f"The panel has no covariate {unknown[0]!r}, only {known}: name it in Panel(..., covariates=[...])."
-        )
-    return list(dict.fromkeys(names))
 
 
 def _drop_without_base(sample: Sample, anticipation: int, by_pairs: bool) -> None:
@@ -286,5 +278,5 @@ def _differences(panel: Panel, comparisons: Comparisons, by_pairs: bool) -> Comp
         return weights
 
     weights = Blockwise(shape, parts, block).smallest()
-    unidentified = {NO_COMPARISON: np.flatnonzero(~identified).tolist()}
+    unidentified = {} if identified.all() else {NO_COMPARISON: np.flatnonzero(~identified).tolist()}
     return Compared(moments, identified, unidentified, weights, centring)

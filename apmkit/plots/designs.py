@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apmkit.errors import ApmkitError
 from apmkit.estimate import rounded
-from apmkit.plots.style import PALETTE, axes, name_ends
+from apmkit.plots.style import PALETTE, axes, detail, name_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +38,7 @@ def interrupted_series(
     ApmkitError
         The estimate has no series.
     """
-    series, found = _detail(estimate, "series"), estimate.diagnostics
+    series, found = detail(estimate, "series"), estimate.diagnostics
     ax = axes(ax)
     period, blue, orange = series["period"].to_numpy(), PALETTE["blue"], PALETTE["orange"]
     used, later = series["used"].to_numpy(), period >= found["first_period_after"]
@@ -90,7 +89,7 @@ def love(estimate: Estimate, *, ax: Axes | None = None, limit: float = 0.1) -> A
     ApmkitError
         The estimate has no balance table.
     """
-    table = _detail(estimate, "balance")
+    table = detail(estimate, "balance")
     table = table.reindex(table["difference_before"].abs().sort_values(ascending=False).index)
     ax = axes(ax, height=1.3 + 0.32 * len(table))
     rows = np.arange(len(table))
@@ -130,7 +129,7 @@ def change_of_selected(
     ApmkitError
         The estimate is not a check of regression to the mean.
     """
-    _detail(estimate, "references")
+    detail(estimate, "references")
     means = estimate.details["means"].set_index("group")
     rows = estimate.table.set_index("term")
     ax = axes(ax)
@@ -152,9 +151,3 @@ def change_of_selected(
     ax.set_xlim(-0.15, 1.15)
     ax.set_ylabel(label or f"Mean of {estimate.outcome}")
     return ax
-
-
-def _detail(estimate: Estimate, name: str):
-    if name not in estimate.details:
-        raise ApmkitError(f"This estimate ({estimate.estimator}) has no {name}: it has {sorted(estimate.details)}.")
-    return estimate.details[name]

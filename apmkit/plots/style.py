@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apmkit.errors import ApmkitError
+from apmkit.options import check_estimate
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from apmkit.estimate import Estimate
 
 PALETTE = {
     "blue": "#0072B2",
@@ -92,6 +95,14 @@ def name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None
     for name, height in zip(names, placed, strict=True):
         ax.annotate(name, (x, height), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small",
                     color=ends[name][1], annotation_clip=False)  # fmt: skip
+
+
+def detail(estimate: Estimate, name: str) -> pd.DataFrame:
+    """A supporting table of an estimate, refused where it has none of that name."""
+    check_estimate(estimate)
+    if name not in estimate.details:
+        raise ApmkitError(f"This estimate ({estimate.estimator}) has no {name}: it has {sorted(estimate.details)}.")
+    return estimate.details[name]
 
 
 def axes(ax: Axes | None, height: float = 4.2) -> Axes:

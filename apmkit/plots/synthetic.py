@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from apmkit.errors import ApmkitError
-from apmkit.plots.style import PALETTE, axes, broken_lines, name_ends
+from apmkit.plots.style import PALETTE, axes, broken_lines, detail, name_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def synthetic_paths(estimate: Estimate, *, ax: Axes | None = None, label: str | 
     ApmkitError
         The estimate has no synthetic path.
     """
-    path = _detail(estimate, "path")
+    path = detail(estimate, "path")
     ax = axes(ax)
     treated, blue, orange = _treated_name(estimate), PALETTE["blue"], PALETTE["orange"]
     lines = path.set_index("period")
@@ -62,7 +62,7 @@ def placebo_gaps(estimate: Estimate, *, ax: Axes | None = None, label: str | Non
     ApmkitError
         The estimate has no placebos.
     """
-    gaps, path = _detail(estimate, "placebo_gaps"), _detail(estimate, "path")
+    gaps, path = detail(estimate, "placebo_gaps"), detail(estimate, "path")
     ax = axes(ax)
     wide = gaps.pivot_table(index="period", columns="unit", values="gap")
     broken_lines(ax, wide, color=PALETTE["light"], lw=0.9)
@@ -99,7 +99,7 @@ def gap_intervals(estimate: Estimate, *, ax: Axes | None = None, label: str | No
     ApmkitError
         The estimate has no path of gaps or no row for each period.
     """
-    path, table = _detail(estimate, "path"), estimate.table
+    path, table = detail(estimate, "path"), estimate.table
     if "period" not in table:
         raise ApmkitError("This estimate has no effect for each period: it comes from conformal_intervals(panel).")
     ax, blue = axes(ax), PALETTE["blue"]
@@ -134,7 +134,7 @@ def donor_weights(estimate: Estimate, *, ax: Axes | None = None, most: int = 20)
     ApmkitError
         The estimate has no donor weights.
     """
-    weights = _detail(estimate, "donor_weights")
+    weights = detail(estimate, "donor_weights")
     shown = weights[weights["weight"] >= 0.0005].head(most)
     ax = axes(ax, height=1.2 + 0.28 * len(shown))
     bars = ax.barh(shown["unit"].astype(str), shown["weight"], color=PALETTE["blue"], height=0.65)
@@ -147,12 +147,6 @@ def donor_weights(estimate: Estimate, *, ax: Axes | None = None, most: int = 20)
     ax.set_ylabel(estimate.panel.unit)
     ax.tick_params(axis="y", length=0)
     return ax
-
-
-def _detail(estimate: Estimate, name: str):
-    if name not in estimate.details:
-        raise ApmkitError(f"This estimate ({estimate.estimator}) has no {name}: it has {sorted(estimate.details)}.")
-    return estimate.details[name]
 
 
 def _treated_name(estimate: Estimate) -> str:

@@ -271,7 +271,9 @@ def test_anticipation_is_a_count(value, adjusted, effects):
 
 
 def test_an_unknown_covariate_or_method_is_named(adjusted, effects):
-    with pytest.raises(EstimationError, match=r"The panel has no covariate 'income', only age, risk: name it in Panel"):
+    with pytest.raises(
+        EstimationError, match=r"covariates names 'income', which is no covariate of the panel \(there: age, risk\)"
+    ):
         effects(adjusted(), ["income"])
     with pytest.raises(EstimationError, match="method='ipw' is not known: give 'doubly_robust' or 'inverse_prob"):
         effects(adjusted(), method="ipw")

@@ -245,7 +245,7 @@ def refuses(match, frame=None, columns=None, **options):
 
 
 def test_a_dose_outside_the_panel_is_refused():
-    refuses(r"dose='hours' is no covariate of the panel \(there: dose\)", dose="hours")
+    refuses(r"dose names 'hours', which is no covariate of the panel \(there: dose\)", dose="hours")
 
 
 def test_a_dose_that_changes_within_units_is_refused():
