@@ -85,6 +85,14 @@ class Database:
             raise AttributeError(name)
         return quote(self.columns[name])
 
+    def __reduce__(self):
+        if not self._path:
+            raise PanelError(
+                "A DuckDB relation belongs to this process and cannot be copied or pickled: write it to a parquet file "
+                "and build the panel from its path."
+            )
+        return Database.opened, (self._path, self.columns)
+
     @cached_property
     def types(self) -> dict[str, str]:
         """Type of the column of each role."""

@@ -117,7 +117,10 @@ class Sums:
 
 def alike(cohorts: np.ndarray, observed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """The first of each set of rows with one cohort and the same observed periods, and the set of each row."""
-    labels, first, of_row = np.unique(cohorts, return_index=True, return_inverse=True)
+    labels = np.unique(cohorts)
+    of_row = np.searchsorted(labels, cohorts)
+    first = np.empty(len(labels), dtype=np.int64)
+    first[of_row[::-1]] = np.arange(len(of_row))[::-1]  # the last that is set stays
     if observed is not None and not observed.all():
         n_periods = observed.shape[1]
         if n_periods + len(labels).bit_length() < 63:

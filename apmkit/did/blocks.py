@@ -29,6 +29,9 @@ class Blockwise:
     parts: list[slice]
     block: Callable[[slice], np.ndarray]
 
+    def __len__(self) -> int:
+        return self.shape[0]
+
     def smallest(self) -> Blockwise | np.ndarray:
         """An array where it is small."""
         return np.asarray(self) if math.prod(self.shape) <= 2 * _BLOCK else self

@@ -62,14 +62,9 @@ class Groups:
         if weights is not None and weights.ndim == 2:
             n_units = len(panel.units)
             return cls(panel, np.arange(n_units), panel.cohorts, np.ones(n_units), weights)
-        if panel.is_balanced:
-            cohorts, of_unit = np.unique(panel.cohorts, return_inverse=True)
-            profile = np.ones((len(cohorts), len(panel.periods)))
-        else:
-            first, of_unit = alike(panel.cohorts, panel.observed)
-            cohorts, profile = panel.cohorts[first], panel.observed[first].astype(float)
-        n = np.bincount(of_unit.ravel(), weights=weights, minlength=len(cohorts)).astype(float)
-        return cls(panel, of_unit.ravel(), cohorts, n, profile)
+        first, of_unit = alike(panel.cohorts, None if panel.is_balanced else panel.observed)
+        n = np.bincount(of_unit, weights=weights).astype(float)
+        return cls(panel, of_unit.astype(np.int64), panel.cohorts[first], n, panel.observed[first].astype(float))
 
     @cached_property
     def mass(self) -> np.ndarray:
@@ -117,26 +112,29 @@ class Moments:
         panel = groups.panel
         if panel.sums is not None:
             return cls._of_sums(groups, panel.sums, centre_units)
-        order = np.argsort(groups.of_unit, kind="stable")
+        # Sixteen bits are sorted in linear time.
+        group = groups.of_unit.astype(np.uint16) if len(groups.n) < 2**16 else groups.of_unit
+        order = np.argsort(group, kind="stable")
         group = groups.of_unit[order]
-        y = panel.outcomes.take(order, axis=0)
-        absent = None if panel.is_balanced else np.isnan(y)
+        outcomes = panel.outcomes.take(order, axis=0)
+        absent = None if panel.is_balanced else np.isnan(outcomes)
+        rows = np.empty((len(outcomes), outcomes.shape[1] + 1))
+        y = rows[:, :-1]
+        np.subtract(outcomes, outcomes.mean(axis=0) if absent is None else np.nanmean(outcomes, axis=0), out=y)
         if absent is None:
-            y -= y.mean(axis=0)
             if centre_units:
                 y -= np.einsum("it->i", y)[:, None] / y.shape[1]
         else:
-            y -= np.nanmean(y, axis=0)
             if centre_units:
                 y -= np.nanmean(y, axis=1, keepdims=True)
             y[absent] = 0.0
-        weight = None
+        rows[:, -1], weighted = 1.0, rows
         if panel.weights is not None and panel.weights.ndim == 1:
             weight = panel.weights[order][:, None]
-            y *= weight
-        rows, cluster = np.column_stack([y, np.ones(len(y)) if weight is None else weight]), panel.cluster_codes[order]
+            rows *= weight
+            weighted = rows * weight
+        cluster = panel.cluster_codes[order]
         every_group = np.arange(len(groups.n) + 1)
-        weighted = rows if weight is None else rows * weight
         squares = np.add.reduceat(weighted, np.searchsorted(group, every_group[:-1]), axis=0)
         if panel.cluster != panel.unit:
             pair = group * panel.n_clusters + cluster
@@ -144,7 +142,10 @@ class Moments:
             sums = np.zeros((len(present), rows.shape[1]))
             np.add.at(sums, at, rows)
             rows, cluster, group = sums, present % panel.n_clusters, present // panel.n_clusters
-        return cls(groups, rows, cluster, np.searchsorted(group, every_group), squares)
+        moments = cls(groups, rows, cluster, np.searchsorted(group, every_group), squares)
+        if weighted is rows:
+            vars(moments)["total"] = squares[:, :-1]
+        return moments
 
     @classmethod
     def _of_sums(cls, groups: Groups, sums: Sums, centre_units: bool) -> Moments:
@@ -234,9 +235,9 @@ class Combination:
     @cached_property
     def estimates(self) -> np.ndarray:
         total = self.moments.total
-        return sum(np.tensordot(w, total[part], axes=([1, 2], [0, 1])) for part, w in self._blocks())
+        return sum(np.tensordot(w, total[part], axes=([1, 2], [0, 1])) for part, w in self.blocks())
 
-    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Slices of the groups, and their weights."""
         if isinstance(self.weights, Blockwise):
             yield from ((part, self.weights.block(part)) for part in self.weights.parts)
@@ -282,7 +283,7 @@ class Combination:
     def _scores_of_rows(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Slices of the rows of the moments, and their scores, shape (terms, rows in the slice)."""
         starts, rows = self.moments.starts, self.moments.rows
-        for part, weights in self._blocks():
+        for part, weights in self.blocks():
             coefficients = np.concatenate([weights, -self.centring[:, part, None]], axis=2)
             first, last = starts[part.start], starts[part.stop]
             if last - first == part.stop - part.start:

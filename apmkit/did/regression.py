@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import qr, solve_triangular
 
-from apmkit.did.controls import control_regressors, unit_groups
+from apmkit.did.blocks import Blockwise, blocks_of_groups
+from apmkit.did.controls import control_regressors, known_covariates, unit_groups
 from apmkit.did.kernel import (
     Combination,
     Groups,
@@ -79,7 +80,8 @@ def twfe(
     sample = Sample.of(panel)
     sample.drop_seen_once()
     estimator = "two-way fixed effects"
-    if not len(controls):
+    controls = known_covariates(sample.panel, controls, "controls")
+    if not controls:
         groups, effect = Groups.of(sample.panel), pd.DataFrame({"term": ["ATT"]})
         return _fit(
             sample, groups, groups.treated[None].astype(float), effect, estimator, small_sample, level,
@@ -165,7 +167,10 @@ def event_study(
     times = np.unique(relative[seen & np.isfinite(relative)])
     times = times[times != -1].astype(int)
     terms = pd.DataFrame({"term": [f"relative_time={e}" for e in times], "relative_time": times})
-    regressors = (relative[None] == times[:, None, None]).astype(float)
+    shape = len(times), *seen.shape
+    regressors = Blockwise(
+        shape, blocks_of_groups(shape), lambda part: (relative[part] == times[:, None, None]).astype(float)
+    )
     return _fit(
         sample, groups, regressors, terms, "two-way fixed effects event study", small_sample, level,
         f"event_study(panel, bins={bins!r}, small_sample={small_sample!r}, level={level})",
@@ -240,19 +245,24 @@ def sun_abraham(
     sample.drop(~seen_before, "units of cohorts never observed before treatment")
     groups = Groups.of(sample.panel)
     cohorts, periods, seen = groups.cohorts, groups.panel.periods, groups.profile > 0
-    labels, regressors = [], []
+    labels, at = [], []
     for cohort in np.unique(cohorts[cohorts < last]):
         observed = np.flatnonzero(seen[cohorts == cohort].any(axis=0))
         reference = observed[periods[observed] < cohort].max()
         for t in observed:
             if t != reference:
                 labels.append((f"ATT({cohort:.0f}, {periods[t]})", int(cohort), periods[t], periods[t] - int(cohort)))
-                dummy = np.zeros(groups.profile.shape)
-                dummy[cohorts == cohort, t] = 1.0
-                regressors.append(dummy)
+                at.append(t)
     terms = pd.DataFrame(labels, columns=["term", "cohort", "period", "relative_time"])
+    shape, term = (len(terms), *seen.shape), np.arange(len(terms))
+
+    def dummies(part):
+        x = np.zeros((shape[0], part.stop - part.start, shape[2]))
+        x[term, :, at] = cohorts[part] == terms["cohort"].to_numpy()[:, None]
+        return x
+
     return _fit(
-        sample, groups, np.array(regressors), terms, "Sun-Abraham", small_sample, level,
+        sample, groups, Blockwise(shape, blocks_of_groups(shape), dummies), terms, "Sun-Abraham", small_sample, level,
         f"sun_abraham(panel, small_sample={small_sample!r}, level={level})", diagnostics,
     )  # fmt: skip
 
@@ -264,14 +274,14 @@ class Regression:
     Attributes
     ----------
     effects : TwoWay
-    residual : ndarray, shape (n_regressors, n_groups, n_periods)
+    residual : ndarray or Blockwise, shape (n_regressors, n_groups, n_periods)
         What unit and period effects leave of the regressors.
     fitted : ndarray, shape (n_groups, n_periods)
         Period effects, and regressors times coefficients.
     """
 
     effects: TwoWay
-    residual: np.ndarray
+    residual: np.ndarray | Blockwise
     fitted: np.ndarray
 
     @cached_property
@@ -286,20 +296,32 @@ class Regression:
         along_periods = (vectors[:, kept] * np.sqrt(inverse[kept])).T[:, None, :]
         periods = self.effects.within(np.broadcast_to(along_periods, shape))
         root = np.sqrt(self.effects.n[:, None] * self.effects.profile)
-        scale = np.sqrt(((self.residual * root) ** 2).sum(axis=(1, 2), keepdims=True))
-        columns = (self.residual / scale).reshape(len(scale), -1)
+        residual = np.asarray(self.residual)
+        scale = np.sqrt(((residual * root) ** 2).sum(axis=(1, 2), keepdims=True))
+        columns = (residual / scale).reshape(len(scale), -1)
         r = qr((columns * root.ravel()).T, mode="r")[0][: len(columns)]
-        return np.concatenate([periods, solve_triangular(r, columns, trans="T").reshape(self.residual.shape)])
+        return np.concatenate([periods, solve_triangular(r, columns, trans="T").reshape(residual.shape)])
 
 
 def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call, diagnostics=None) -> Estimate:
     check_small_sample(small_sample)
     moments, effects = Moments.of(groups), TwoWay(groups.n, groups.profile)
-    residual = effects.residual(regressors)
-    root = np.sqrt(groups.mass)
-    scale = np.sqrt(((regressors * root) ** 2).sum(axis=(1, 2)))
-    columns = (residual * root).reshape(len(terms), -1).T / np.where(scale > 0, scale, 1.0)
-    r = qr(columns, mode="r")[0][: len(terms)]
+    shape, root = regressors.shape, np.sqrt(groups.mass)
+    parts = blocks_of_groups(shape)
+
+    def of_regressors(part):
+        return regressors.block(part) if isinstance(regressors, Blockwise) else regressors[:, part]
+
+    explained = sum(effects.period_effects(groups.n[part, None] * of_regressors(part), part) for part in parts)
+
+    def residual_of(part):
+        return effects.within(of_regressors(part) - explained[:, None, :], part)
+
+    scale = np.sqrt(sum(((of_regressors(part) * root[part]) ** 2).sum(axis=(1, 2)) for part in parts))
+    r = np.empty((0, shape[0]))
+    for part in parts:
+        columns = (residual_of(part) * root[part]).reshape(shape[0], -1).T / np.where(scale > 0, scale, 1.0)
+        r = qr(np.concatenate([r, columns]), mode="r")[0][: shape[0]]
     independent = np.abs(np.diag(r)) > 1e-9
     if not independent.any():
         raise EstimationError(
@@ -310,8 +332,8 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
     if not independent.all():
         # A regressor that others explain leaves the fit. The coefficients of those others then depend on which one
         # left, so they are not reported either.
-        kept = columns[:, independent]
-        shared = np.linalg.lstsq(kept, columns[:, ~independent])[0]
+        kept = r[:, independent]
+        shared = np.linalg.lstsq(kept, r[:, ~independent])[0]
         identified[independent] = (np.abs(shared) < 1e-6).all(axis=1)
         if not identified.any():
             raise EstimationError(
@@ -320,28 +342,38 @@ def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call
             )
         sample.note("effects that no comparison identifies", terms["term"][~identified].tolist())
         r = qr(kept, mode="r")[0][: kept.shape[1]]
-        residual, regressors, scale = residual[independent], regressors[independent], scale[independent]
+        scale = scale[independent]
     # r belongs to regressors of length one.
     inverse_gram = solve_triangular(r, solve_triangular(r, np.eye(len(r)), trans="T")) / np.outer(scale, scale)
-    weights = np.tensordot(inverse_gram, residual * groups.profile, axes=(1, 0))
-    coefficients = np.tensordot(weights, moments.total, axes=([1, 2], [0, 1]))
-    fitted = np.tensordot(coefficients, regressors, axes=(0, 0))
-    period_effects = effects.period_effects(moments.total - groups.n[:, None] * fitted)
-    centring = np.einsum("jkt,kt->jk", weights, fitted + period_effects)
+    shape = len(scale), *shape[1:]
+    residual = Blockwise(shape, parts, lambda part: residual_of(part)[independent]).smallest()
+
+    def block(part):
+        left = residual.block(part) if isinstance(residual, Blockwise) else residual[:, part]
+        return np.tensordot(inverse_gram, left * groups.profile[part], axes=(1, 0))
+
+    weights = Blockwise(shape, parts, block).smallest()
+    size = sum(np.einsum("jkt,kt->j", of_regressors(part), groups.mass[part]) for part in parts)[independent]
+    fit = Combination(moments, weights, np.zeros(shape[:2]), 1.0, size)
+    coefficients = fit.estimates
+    fitted = np.concatenate(
+        [np.tensordot(coefficients, of_regressors(part)[independent], axes=(0, 0)) for part in parts]
+    )
+    fitted += effects.period_effects(moments.total - groups.n[:, None] * fitted)
+    centring = [np.einsum("jkt,kt->jk", of_part, fitted[part]) for part, of_part in fit.blocks()]
 
     sample.warn_of_lone_clusters(moments, terms)
     factor = 1.0
     if small_sample == "fixest":
         seen = groups.profile > 0
         n_obs = int(seen.sum(axis=1) @ np.bincount(groups.of_unit, weights=groups.panel.counts))
-        factor = fixest_factor(groups.panel.n_clusters, n_obs, len(regressors), int(seen.any(axis=0).sum()))
-    size = np.einsum("jkt,kt->j", regressors, groups.mass)
-    told = identified[independent]
+        factor = fixest_factor(groups.panel.n_clusters, n_obs, len(scale), int(seen.any(axis=0).sum()))
+    told = slice(None) if identified.all() else identified[independent]
     return finish(
         Combination(
-            moments, weights[told], centring[told], factor, size[told],
-            regression=Regression(effects, residual, fitted + period_effects),
+            moments, weights[told], np.concatenate(centring, axis=1)[told], factor, size[told],
+            regression=Regression(effects, residual, fitted),
         ),
-        terms[identified].reset_index(drop=True),
+        terms if identified.all() else terms[identified].reset_index(drop=True),
         sample=sample, estimator=estimator, small_sample=small_sample, level=level, call=call, diagnostics=diagnostics,
     )  # fmt: skip

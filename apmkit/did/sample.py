@@ -116,10 +116,11 @@ class Sample:
                 f"Cohort {', '.join(f'{g:.0f}' for g in cohorts[lone])} holds a single {panel.cluster}: the standard "
                 "error of its own effects cannot be trusted; read averages over cohorts, or use synthetic control."
             )
-        if {"cohort", "period"} <= set(terms.columns):
+        if "cohort" in terms and "period" in terms:
             row, column = np.searchsorted(cohorts, terms["cohort"]), np.searchsorted(panel.periods, terms["period"])
-            thin = terms["term"][(counts[row, column] == 1) & ~lone[row]].tolist()
-            if thin:
+            alone = (counts[row, column] == 1) & ~lone[row]
+            if alone.any():
+                thin = terms["term"][alone].tolist()
                 more = f" and {len(thin) - 10} more" if len(thin) > 10 else ""
                 warn(
                     f"Only one {panel.cluster} is observed under {', '.join(thin[:10])}{more}: the standard error of "

@@ -36,13 +36,16 @@ class TwoWay:
         gram = np.diag(mass.sum(axis=0)) - mass.T @ self.share
         return np.linalg.pinv(gram, rcond=1e-11, hermitian=True)
 
-    def within(self, x: np.ndarray) -> np.ndarray:
-        """Deviations from the unit's mean over its cells; `x` has shape (..., n_groups, n_periods)."""
-        return x - (x * self.share).sum(axis=-1, keepdims=True)
+    def within(self, x: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+        """Deviations from the unit's mean over its cells; `x` has shape (..., groups of the part, n_periods)."""
+        return x - (x * self.share[part]).sum(axis=-1, keepdims=True)
 
-    def period_effects(self, sums: np.ndarray) -> np.ndarray:
-        """Period effects, shape (..., n_periods), of sums over units of shape (..., n_groups, n_periods)."""
-        return (self.profile * self.within(sums)).sum(axis=-2) @ self.period_inverse
+    def period_effects(self, sums: np.ndarray, part: slice = slice(None)) -> np.ndarray:
+        """Period effects, shape (..., n_periods), of sums over units of shape (..., groups of the part, n_periods).
+
+        Those of several parts add up.
+        """
+        return (self.profile[part] * self.within(sums, part)).sum(axis=-2) @ self.period_inverse
 
     def residual(self, x: np.ndarray) -> np.ndarray:
         """What unit and period effects do not explain of a regressor with one value per group and period."""

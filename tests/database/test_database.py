@@ -1,5 +1,6 @@
 """A panel of a file or relation gives the numbers, the names and the refusals of the same rows in memory."""
 
+import pickle
 import warnings
 
 import duckdb
@@ -410,6 +411,17 @@ def test_what_needs_single_units_says_so_and_how_to_get_it():
         _ = apm.twfe(panel).influence
     with pytest.raises(AttributeError):
         _ = panel.nothing
+
+
+def test_an_estimate_of_a_file_can_be_pickled_and_one_of_a_relation_says_why_not(tmp_path):
+    frame, path = make_frame(), tmp_path / "panel.parquet"
+    stored(frame).write_parquet(str(path))
+    result = apm.twfe(panel_of(path))
+    copy = pickle.loads(pickle.dumps(result))
+    assert_same(result, copy)
+    assert copy.panel.first_units(copy.panel.cohorts == 2012) == result.panel.first_units(result.panel.cohorts == 2012)
+    with pytest.raises(PanelError, match="cannot be copied or pickled: write it to a parquet file"):
+        pickle.dumps(apm.twfe(panel_of(stored(frame))))
 
 
 def test_influence_of_larger_clusters_is_that_of_rows_in_memory():
