@@ -8,7 +8,8 @@ Each measurement runs in a process of its own, one at a time, on the same unsort
 package needs (a treatment dummy, time since treatment, an index) are made before its clock starts; apmkit's time
 includes `Panel(...)`. Time is the best of three runs, or of as many as three seconds hold, after a first one that is
 not counted; imports are not in it. CPU seconds say more where the machine does other work. Memory is the highest
-resident size over all runs, less the resident size with data and package loaded. The table is printed only if the packages agree. Linux only: memory is read from /proc.
+resident size over all runs, less the resident size with data and package loaded. The table is printed only if the
+packages agree. Linux only: memory is read from /proc.
 """
 
 import argparse
