@@ -134,8 +134,12 @@ def _autocorrelations(phi: np.ndarray, most: int) -> np.ndarray:
     lag = np.abs(np.subtract.outer(np.arange(1, p + 1), np.arange(1, p + 1)))
     equations = np.eye(p)
     np.subtract.at(equations, (np.arange(p)[:, None] + 0 * lag, np.maximum(lag - 1, 0)), np.where(lag > 0, phi, 0.0))
-    values = np.ones(max(most, p) + 1)
-    values[1 : p + 1] = np.linalg.solve(equations, phi)
-    for h in range(p + 1, most + 1):
-        values[h] = phi @ values[h - p : h][::-1]
-    return values[: most + 1]
+    size = max(most, p) + 1
+    start = np.zeros(size)
+    start[0], start[1 : p + 1] = 1, np.linalg.solve(equations, phi)
+    # Beyond the order each follows from those before it: a banded system.
+    bands = np.zeros((p + 1, size))
+    bands[0] = 1
+    for j in range(1, p + 1):
+        bands[j, p + 1 - j :] = -phi[j - 1]
+    return linalg.solve_banded((p, 0), bands, start)[: most + 1]

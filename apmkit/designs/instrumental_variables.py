@@ -63,7 +63,7 @@ def instrumental_variables(
     Returns
     -------
     Estimate
-        One term, the treatment; t(n - k), or t(clusters - 1), with the factors n/(n-k) and G/(G-1).
+        One term, the treatment; t(n - k) with the factor n/(n-k), by clusters t(G - 1) with G/(G-1) (n-1)/(n-k).
         `details["anderson_rubin"]`: one row per interval of the set (`low`, `high`), none if it is empty;
         `details["first_stage"]`: coefficients of the instruments. `diagnostics`: `anderson_rubin` in words, and its
         p-value of no effect; `effective_f` and `effective_f_critical`, above which the bias of two-stage least squares

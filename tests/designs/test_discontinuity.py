@@ -102,6 +102,35 @@ def test_clusters_on_both_sides_have_their_scores_added():
     assert ours.loc[0, "se"] == pytest.approx(se, rel=1e-10)
 
 
+def test_a_fuzzy_design_with_covariates_and_clusters_is_that_of_the_formulas():
+    """With one bandwidth the bias-corrected jump is that of the next order."""
+    frame, h = people(800), 0.6
+    x, above = frame["x"].to_numpy(), frame["x"].to_numpy() >= 0
+    weight, both = np.clip(1 - np.abs(x) / h, 0, None), frame[["y", "treated"]].to_numpy(float)
+
+    def jumps(values, order, *more):
+        powers = x[:, None] ** np.arange(order + 1)
+        design = np.column_stack([powers, powers * above[:, None], *more]) * np.sqrt(weight)[:, None]
+        return np.linalg.lstsq(design, values * np.sqrt(weight)[:, None])[0][order + 1 :]
+
+    linear = jumps(both, 1, frame["age"])
+    adjusted = both - frame[["age"]].to_numpy() * linear[-1]
+    jump, share = linear[0]
+    gradient = np.array([1 / share, -jump / share**2])
+    robust = jump / share + gradient @ (jumps(adjusted, 2)[0] - linear[0])
+    scores = np.zeros(len(x))
+    for sign, side in ((-1, ~above & (weight > 0)), (1, above & (weight > 0))):
+        powers, root = x[side][:, None] ** np.arange(3), np.sqrt(weight[side])
+        own = np.linalg.pinv(powers * root[:, None]) * root
+        residuals = (adjusted[side] - powers @ (own @ adjusted[side])) @ gradient
+        n, clusters = side.sum(), frame["clinic"][side].nunique()
+        scores[side] = sign * np.sqrt((n - 1) / (n - 3) * clusters / (clusters - 1)) * own[0] * residuals
+    se = np.sqrt((np.bincount(frame["clinic"], scores) ** 2).sum())
+    ours = fit(frame, treatment="treated", covariates="age", cluster="clinic", bandwidth=h).details["estimates"]
+    assert ours.loc[0, "estimate"] == pytest.approx(jump / share, rel=1e-9)
+    np.testing.assert_allclose(ours.loc[2, ["estimate", "se"]].astype(float), [robust, se], rtol=1e-9)
+
+
 def test_covariates_enter_as_in_one_regression_with_common_slopes():
     frame, h = people(), 0.6
     x, above = frame["x"].to_numpy(), frame["x"].to_numpy() >= 0

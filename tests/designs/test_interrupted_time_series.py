@@ -97,6 +97,33 @@ def test_autoregressive_errors_maximise_the_restricted_likelihood_of_statsmodels
            package="statsmodels SARIMAX", case=f"AR({order}), level and slope")  # fmt: skip
 
 
+@pytest.mark.parametrize("errors", ["ar", "newey_west"])
+def test_season_transition_and_gaps_together_are_the_dense_regression(make_series, errors, quiet):
+    from statsmodels.tsa.arima_process import ArmaProcess
+
+    frame = make_series(90, seed=3, start=45).drop(index=[10, 11, 50, 70])
+    options = {"season": 4, "transition": 3, "lags": 2, "errors": errors}
+    result = apm.interrupted_time_series(frame, **ROLES, start=45, **options)
+    used = frame[(frame["t"] < 45) | (frame["t"] >= 48)]
+    t, y = used["t"].to_numpy(), used["y"].to_numpy()
+    x, distance, n = design(t, 48, 4), np.abs(np.subtract.outer(t, t)), len(t)
+    if errors == "ar":
+        process = ArmaProcess(np.append(1, -np.array(result.diagnostics["autoregression"])), [1.0])
+        solved = np.linalg.solve(process.acovf(90)[distance], np.column_stack([x, y]))
+        bread = np.linalg.inv(x.T @ solved[:, :-1])
+        beta = bread @ x.T @ solved[:, -1]
+        scale = (y - x @ beta) @ (solved[:, -1] - solved[:, :-1] @ beta) / (n - 7)
+        covariance = scale * bread
+    else:
+        beta, bread = np.linalg.lstsq(x, y)[0], np.linalg.inv(x.T @ x)
+        scores = x * (y - x @ beta)[:, None]
+        covariance = n / (n - 7) * bread @ scores.T @ np.clip(1 - distance / 3, 0, None) @ scores @ bread
+    contrasts = np.zeros((4, 7))
+    contrasts[:, 2:4] = [[1, 0], [0, 1], [1, (frame["t"][frame["t"] >= 48] - 48).mean()], [1, 89 - 48]]
+    np.testing.assert_allclose(result.table["estimate"], contrasts @ beta, rtol=1e-9)
+    np.testing.assert_allclose(result.table["se"], np.sqrt(np.diag(contrasts @ covariance @ contrasts.T)), rtol=1e-9)
+
+
 @pytest.mark.parametrize("order", [1, 2])
 def test_coefficients_and_covariance_are_generalised_least_squares(make_series, order, quiet):
     """Given the autoregression, against the inverse of the covariance of an exact simulation of its moments."""

@@ -224,3 +224,22 @@ def test_r_has_the_wrong_sign_for_the_regression_before_treatment_in_repeated_cr
         assert np.sqrt((as_in_r**2).sum()) == pytest.approx(se, abs=1e-11)
         _, derived = dense(panel, g, t, base, names, **design)
         assert table.loc[(g, t), "se"] == pytest.approx(np.sqrt((derived**2).sum()), abs=1e-11)
+
+
+@pytest.mark.parametrize("control", ["never_treated", "not_yet_treated"])
+@pytest.mark.parametrize("method", METHODS)
+def test_anticipation_moves_the_start_of_every_cohort(method, control, make_frame, make_panel):
+    frame = make_frame(n_units=160, n_periods=5, starts=(2012, 2013, None, None), weights="cell", drop=0.1)
+    random = np.random.default_rng(4)
+    frame["age"], frame["risk"] = random.normal(size=160)[frame["unit"]], random.normal(size=len(frame))
+    roles = {"covariates": ["age", "risk"], "weights": "weight"}
+    options = {"covariates": ["age", "risk"], "method": method, "control": control}
+    late = apm.callaway_santanna(make_panel(frame, **roles), anticipation=1, **options)
+    moved = make_panel(frame.assign(cohort=frame["cohort"] - 1), **roles)
+    early = apm.callaway_santanna(moved, **options)
+    pd.testing.assert_frame_equal(late.table[["estimate", "se"]], early.table[["estimate", "se"]], atol=1e-12)
+    assert late.table["cohort"].tolist() == (early.table["cohort"] + 1).tolist()
+    factored = apm.callaway_santanna(moved, small_sample="fixest", **options)
+    ratio = factored.table["se"] / early.table["se"]
+    np.testing.assert_allclose(ratio, np.sqrt(factored.diagnostics["variance_factor"]), rtol=1e-12)
+    assert factored.diagnostics["variance_factor"] > 1

@@ -204,6 +204,23 @@ def test_influence_of_units_gives_the_covariance_and_sums_to_zero():
         np.testing.assert_allclose(influence.sum(axis=0), 0, atol=1e-10)
 
 
+@pytest.mark.parametrize(("effect", "control"), [("ATT", "never_treated"), ("ACRT", "not_yet_treated")])
+def test_influence_is_the_change_of_the_effect_with_the_weight_of_a_unit(effect, control):
+    frame = dosed(4, (3, 4), 60)
+    frame["site"] = frame["unit"] % 10
+    own = np.random.default_rng(1).uniform(0.5, 2, 60)
+
+    def fit(weights, **columns):
+        panel = panel_of(frame.assign(w=weights[frame["unit"]]), weights="w", **columns)
+        return apm.dose_response(panel, dose="dose", effect=effect, control=control, degree=2, doses=GRID)
+
+    steps = 1e-5 * np.diag(own)
+    change = [(fit(own + h).table["estimate"] - fit(own - h).table["estimate"]) / 2e-5 for h in steps]
+    sums = pd.DataFrame(np.array(change)).groupby(np.arange(60) % 10).sum()
+    se = fit(own, cluster="site").table["se"]
+    np.testing.assert_allclose(se, np.sqrt((sums**2).sum()), rtol=1e-6)
+
+
 def test_doses_of_units_not_treated_in_the_panel_do_not_matter():
     frame = dosed()
     planned = frame.assign(dose=np.where(frame["start"].isna(), 99.0, frame["dose"]))
