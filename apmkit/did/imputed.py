@@ -17,7 +17,7 @@ from apmkit.did.kernel import (
     finish,
     fixest_factor,
 )
-from apmkit.did.regression import _fit
+from apmkit.did.regression import fit_regression
 from apmkit.did.sample import Sample
 from apmkit.did.two_way import TwoWay
 from apmkit.errors import EstimationError
@@ -160,7 +160,7 @@ def imputation_pretrends(
     regressors = (relative[None] == times[:, None, None]).astype(float)
     times, regressors = times[regressors.any(axis=(1, 2))], regressors[regressors.any(axis=(1, 2))]
     terms = pd.DataFrame({"term": [f"relative_time={e}" for e in times], "relative_time": times})
-    result = _fit(
+    result = fit_regression(
         sample, groups, regressors, terms, "imputation, untreated observations", small_sample, level,
         f"imputation_pretrends(panel, periods={periods}, small_sample={small_sample!r}, level={level})",
         {"reference": f"relative times before -{periods}"},

@@ -83,7 +83,7 @@ def twfe(
     controls = known_covariates(sample.panel, controls, "controls")
     if not controls:
         groups, effect = Groups.of(sample.panel), pd.DataFrame({"term": ["ATT"]})
-        return _fit(
+        return fit_regression(
             sample, groups, groups.treated[None].astype(float), effect, estimator, small_sample, level,
             f"twfe(panel, small_sample={small_sample!r}, level={level})",
         )  # fmt: skip
@@ -91,7 +91,7 @@ def twfe(
     groups = unit_groups(sample.panel)
     call = f"twfe(panel, controls={controls!r}, small_sample={small_sample!r}, level={level})"
     terms = pd.DataFrame({"term": ["ATT", *names]})
-    fit = _fit(
+    fit = fit_regression(
         sample, groups, np.concatenate([groups.treated[None], values]), terms, estimator, small_sample, level, call
     )
     rows = fit.table[1:].reset_index(drop=True)
@@ -171,7 +171,7 @@ def event_study(
     regressors = Blockwise(
         shape, blocks_of_groups(shape), lambda part: (relative[part] == times[:, None, None]).astype(float)
     )
-    return _fit(
+    return fit_regression(
         sample, groups, regressors, terms, "two-way fixed effects event study", small_sample, level,
         f"event_study(panel, bins={bins!r}, small_sample={small_sample!r}, level={level})",
         {"reference": "relative time -1"},
@@ -261,7 +261,7 @@ def sun_abraham(
         x[term, :, at] = cohorts[part] == terms["cohort"].to_numpy()[:, None]
         return x
 
-    return _fit(
+    return fit_regression(
         sample, groups, Blockwise(shape, blocks_of_groups(shape), dummies), terms, "Sun-Abraham", small_sample, level,
         f"sun_abraham(panel, small_sample={small_sample!r}, level={level})", diagnostics,
     )  # fmt: skip
@@ -303,7 +303,10 @@ class Regression:
         return np.concatenate([periods, solve_triangular(r, columns, trans="T").reshape(residual.shape)])
 
 
-def _fit(sample, groups, regressors, terms, estimator, small_sample, level, call, diagnostics=None) -> Estimate:
+def fit_regression(
+    sample, groups, regressors, terms, estimator, small_sample, level, call, diagnostics=None
+) -> Estimate:
+    """Coefficients of `regressors`, shape (terms, n_groups, n_periods), next to unit and period effects."""
     check_small_sample(small_sample)
     moments, effects = Moments.of(groups), TwoWay(groups.n, groups.profile)
     shape, root = regressors.shape, np.sqrt(groups.mass)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from apmkit.columns import checksum
 from apmkit.errors import EstimationError, PanelError, warn
 from apmkit.estimate import Estimate
 from apmkit.options import check_level
@@ -156,6 +157,7 @@ def multilevel_meta_analysis(
         },
         call=f"multilevel_meta_analysis(data, study={study!r}, estimate={estimate!r}, se={se!r}, "
         f"moderators={names[1:]!r}, robust={robust}, level={level})",
+        data_sha256=checksum(data, [study, estimate, se, *names[1:]]),
     )
 
 

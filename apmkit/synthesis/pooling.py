@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from apmkit.columns import finite, show
+from apmkit.columns import checksum, finite, show
 from apmkit.errors import EstimationError, PanelError, warn
 from apmkit.estimate import Estimate
 from apmkit.options import check_level
@@ -158,6 +158,7 @@ def meta_analysis(
         details=details,
         call=f"meta_analysis(data, estimate={estimate!r}, se={se!r}, method={method!r}, "
         f"knapp_hartung={knapp_hartung}, moderators={names[1:]!r}, tolerance={tolerance}, level={level})",
+        data_sha256=checksum(data, [estimate, se, *names[1:]]),
     )
 
 

@@ -271,3 +271,11 @@ def test_a_constant_moves_the_mean_effect_and_nothing_else(method):
             warnings.simplefilter("ignore", DesignWarning)
             one, other = (apm.egger_test(d, method=method)["statistic"] for d in (data, moved))
         assert other == pytest.approx(one, rel=1e-6)
+
+
+def test_the_provenance_has_a_checksum_of_the_columns_used():
+    frame = pd.DataFrame({"estimate": [0.1, 0.4, 0.2], "se": [0.1, 0.2, 0.1], "x": [1.0, 2.0, 4.0]})
+    first = apm.meta_analysis(frame).provenance["data_sha256"]
+    assert first == apm.meta_analysis(frame[::-1].assign(x=0.0)).provenance["data_sha256"]
+    assert first != apm.meta_analysis(frame, moderators=["x"]).provenance["data_sha256"]
+    assert first != apm.meta_analysis(frame.assign(se=0.3)).provenance["data_sha256"]
