@@ -42,9 +42,7 @@ def power(
         There is no curve, or a table is no curve.
     """
     if not isinstance(curves, (pd.DataFrame, Mapping)):
-        raise ApmkitError(
-            f"curves is of type {type(curves).__name__}: give one from power_curve, or several by name."
-        )
+        raise ApmkitError(f"curves is of type {type(curves).__name__}: give one from power_curve, or several by name.")
     named = {"": curves} if isinstance(curves, pd.DataFrame) else dict(curves)
     for name, curve in named.items():
         if not isinstance(curve, pd.DataFrame) or not {"effect", "power"} <= set(curve.columns):
