@@ -11,18 +11,21 @@ from apmkit.columns import codes, finite, first_row, show, some
 from apmkit.errors import ApmkitError, warn
 from apmkit.inference.few_clusters import FEW
 
+SEVERAL = ("covariates", "outcome_covariates", "instruments", "controls")
+"""Roles of several columns."""
+
 
 def check_columns(data: pd.DataFrame, optional: Mapping[str, str | None] | None = None, /, **roles: str | list) -> list:
     """The columns that roles name; refuses what is no DataFrame, has no rows, or lacks one of them.
 
-    A role names one column, or several by a list from `names_of`; those of `optional` may be None.
+    A role names one column, or if in `SEVERAL` a list of them; those of `optional` may be None.
     """
     if not isinstance(data, pd.DataFrame):
         raise ApmkitError(f"data must be a pandas DataFrame, not {type(data).__name__}: read the file first.")
     seen = {}
     given = {role: column for role, column in (optional or {}).items() if column is not None}
     for role, columns in (roles | given).items():
-        for column in columns if isinstance(columns, list) else [columns]:
+        for column in columns if role in SEVERAL else [columns]:
             if not isinstance(column, str):
                 raise ApmkitError(f"{role}={column!r} is not the name of a column: give it as text.")
             if column not in data.columns:
