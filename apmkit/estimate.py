@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from apmkit.columns import count
 from apmkit.errors import ApmkitError
 from apmkit.options import check_covariance, check_level, numbers
 from apmkit.panel import Panel
@@ -224,52 +225,16 @@ class Estimate:
         ApmkitError
             There are several terms.
         """
-        if len(self.table) > 1:
-            raise ApmkitError(
-                f"A sentence says one number and there are {len(self.table)}: choose one, for instance "
-                f"term({self.table['term'].iloc[0]!r}), or aggregate."
-            )
-        row = self.table.iloc[0]
-        name = outcome or self.outcome
-        precision = row.se if np.isfinite(row.se) and row.se > 0 else abs(row.estimate) / 10
-        unit = f" {unit}" if unit else ""
+        from apmkit.words import sentence
 
-        def amount(value: float) -> str:
-            return rounded(abs(value), precision, digits)
-
-        def change(value: float) -> str:
-            return f"a {'fall' if value < 0 else 'rise'} of {amount(value)}"
-
-        percent = f"{100 * self.level:.6g}%"
-        floor = self.diagnostics.get("p_value_floor")
-        if floor is not None or not np.isfinite(row.ci_low):
-            evidence = []
-            if np.isfinite(row.p_value):
-                evidence.append(f"permutation p = {row.p_value:.3f}")
-            if floor is not None:
-                evidence.append(f"with these donors p cannot be below {floor:.3f}")
-            if np.isfinite(row.ci_low):
-                evidence.append(
-                    f"{percent} CI from placebos {rounded(row.ci_low, precision, digits)} to "
-                    f"{rounded(row.ci_high, precision, digits)}"
-                )
-            known = f" ({'; '.join(evidence)})" if evidence else ""
-            return f"{name}: the estimate is {change(row.estimate)}{unit}{known}."
-        if row.ci_low > 0 or row.ci_high < 0:
-            near, far = sorted((row.ci_low, row.ci_high), key=abs)
-            verb = "fell" if row.estimate < 0 else "rose"
-            return f"{name} {verb} by {amount(row.estimate)}{unit} ({percent} CI {amount(near)} to {amount(far)})."
-        return (
-            f"{name}: no clear change. The estimate is {change(row.estimate)}{unit}; "
-            f"the data cannot rule out {change(row.ci_low)} or {change(row.ci_high)} ({percent} CI)."
-        )
+        return sentence(self, outcome, unit, digits)
 
     def summary(self) -> str:
         """The sentence, the table and the size of the sample as text."""
         left_out = self.diagnostics.get("left_out", {})
         lines = [
             f"{self.estimator}: {self.estimand} on {self.outcome}",
-            f"{self.n_obs:,} rows, {self.n_units:,} units, {self.n_clusters:,} clusters",
+            self._size,
             *(f"left out: {what}: {who['count']:,}" for what, who in left_out.items()),
             "",
             self.table.to_string(index=False, float_format=lambda v: f"{v:.5g}"),
@@ -277,6 +242,11 @@ class Estimate:
         if len(self.table) == 1:
             lines += ["", self.sentence()]
         return "\n".join(lines)
+
+    @property
+    def _size(self) -> str:
+        sizes = {"row": self.n_obs, "unit": self.n_units, "cluster": self.n_clusters}
+        return ", ".join(count(number, noun) for noun, number in sizes.items())
 
     def to_frame(self) -> pd.DataFrame:
         """A copy of the table."""
@@ -308,7 +278,7 @@ class Estimate:
         from html import escape
 
         head = f"{self.estimator}: {self.estimand} on {self.outcome}"
-        foot = f"{self.n_obs:,} rows, {self.n_units:,} units, {self.n_clusters:,} clusters"
+        foot = self._size
         body = self.table.to_html(index=False, float_format=lambda v: f"{v:.4g}", border=0, na_rep="")
         return f"<p><strong>{escape(head)}</strong><br>{escape(foot)}</p>{body}"
 
@@ -375,17 +345,6 @@ class Estimate:
         from apmkit.plots import plot
 
         return plot(self, **options)
-
-
-def rounded(value: float, precision: float, digits: int | None = None) -> str:
-    """A number with as many decimals as two significant digits of `precision` need, or with `digits` decimals.
-
-    >>> rounded(11025.4, 103.0), rounded(0.01951, 0.0042)
-    ('11,025', '0.0195')
-    """
-    if digits is None:
-        digits = max(0, 1 - math.floor(math.log10(precision))) if precision > 0 else 1
-    return f"{value:,.{digits}f}"
 
 
 def _plain(value):

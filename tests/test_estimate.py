@@ -337,3 +337,23 @@ def test_published_numbers_that_do_not_fit_are_refused():
             apm.Estimate.from_covariance(terms, values, covariance, **numbers)
     with pytest.raises(ValueError, match="terms has no column 'term'"):
         apm.Estimate.from_covariance(pd.DataFrame({"name": ["a"]}), [1.0], [[1.0]], **numbers)
+
+
+def test_the_sentence_of_a_result_whose_inference_is_withheld_says_why():
+    year = np.tile(np.arange(8), 6)
+    unit = np.repeat(np.arange(6), 8)
+    wave = np.where(unit == 0, 10.0 * (-1.0) ** year, np.sin(unit * year))
+    frame = pd.DataFrame({"unit": unit, "year": year, "y": wave, "start": np.where(unit == 0, 6, np.nan)})
+    with pytest.warns(UserWarning, match="withheld"):
+        result = apm.synthetic_control(apm.Panel(frame, unit="unit", time="year", outcome="y", cohort="start"))
+    assert result.sentence().startswith("y: the estimate is a ")
+    assert result.sentence().endswith(result.diagnostics["withheld"])
+
+
+def test_one_of_a_kind_is_in_the_singular():
+    terms = pd.DataFrame({"term": ["x"]})
+    sizes = {"n_obs": 1_200, "n_units": 1, "n_clusters": 1}
+    result = Estimate.from_covariance(
+        terms, np.array([1.0]), np.eye(1), estimand="mean", estimator="By hand", outcome="y", **sizes
+    )
+    assert "1,200 rows, 1 unit, 1 cluster" in result.summary()

@@ -10,9 +10,10 @@ import pandas as pd
 from scipy import special
 
 from apmkit.errors import ApmkitError
-from apmkit.estimate import Estimate, rounded
+from apmkit.estimate import Estimate
 from apmkit.inference.joint import before_treatment, named
 from apmkit.options import check_estimate
+from apmkit.words import rounded
 
 
 def equivalence(

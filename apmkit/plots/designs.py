@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apmkit.estimate import rounded
 from apmkit.plots.style import PALETTE, axes, detail, name_ends
+from apmkit.words import rounded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

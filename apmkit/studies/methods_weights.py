@@ -12,9 +12,10 @@ from pydantic import Field
 
 import apmkit as apm
 from apmkit.errors import DesignWarning
-from apmkit.estimate import Estimate, rounded
+from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 from apmkit.studies import Parameters, Result, Study
+from apmkit.words import rounded
 
 PERIODS = 10
 STARTS = {"spread": (3, 6, 9), "early": (3, 4, 5), "late": (7, 8, 9)}
