@@ -67,22 +67,17 @@ def outside(intervals, truth):
 
 @pytest.mark.parametrize("kind", [{"errors": "robust"}, {"cluster": "group"}])
 def test_the_anderson_rubin_set_holds_its_level_however_weak_the_instruments(make_encouraged, kind):
-    def draw(seed):
-        found = {}
-        for strength in (0.0, 0.5):
-            frame = make_encouraged(200, seed, strength, instruments=2, clusters=50)
-            result = apm.instrumental_variables(
-                frame, outcome="y", treatment="d", instruments=["z0", "z1"], controls="w", **kind
-            )
-            found[f"set, strength {strength}"] = outside(result.details["anderson_rubin"], 0.5)
-            found[f"interval, strength {strength}"] = misses(result, 0.5)
-        return found
+    def draw(seed, strength):
+        frame = make_encouraged(500, seed, strength, instruments=2, clusters=50)
+        result = apm.instrumental_variables(
+            frame, outcome="y", treatment="d", instruments=["z0", "z1"], controls="w", **kind
+        )
+        return {"set": outside(result.details["anderson_rubin"], 0.5), "interval": misses(result, 0.5)}
 
-    missed = rates(draw)
-    sets = missed[missed.index.str.startswith("set")]
-    assert sets.between(0.035, 0.065).all(), missed
-    assert np.ptp(sets) < 0.01, missed  # of no concern to the set how weak they are
-    assert missed["interval, strength 0.5"] <= 0.065, missed
+    missed = rates(lambda seed: draw(seed, 0.5))
+    assert missed.between(0.035, 0.065).all(), missed
+    # Of no concern to the set how weak they are: it holds the truth in the same draws.
+    assert all(draw(seed, 0.0)["set"] == draw(seed, 0.5)["set"] for seed in range(60))
 
 
 def test_weighting_holds_its_level_with_uneven_effects(make_people):
