@@ -41,8 +41,8 @@ def instrumental_variables(
     Two-stage least squares or LIML, with an intercept. The Anderson-Rubin set beside it keeps its level however weak
     the instruments are. It is found exactly, from the real roots of a quadratic matrix polynomial, and can be one
     interval, two rays, the whole line or empty. The robust covariance is one of large samples: with 200 heteroskedastic
-    rows the set missed the truth in 6.6 % of 1,000 samples instead of 5 %, with 500 in no more than it should. Where the effective F is below its critical value, read that set in
-    place of the table.
+    rows the set missed the truth in 6.6 % of 1,000 samples instead of 5 %; with 500 rows it kept its level.
+    Where the effective F is below its critical value, read that set in place of the table.
 
     Parameters
     ----------
