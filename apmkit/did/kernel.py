@@ -26,7 +26,7 @@ from apmkit.database.source import READ_THE_ROWS
 from apmkit.database.sums import Sums, alike
 from apmkit.did.blocks import Blockwise
 from apmkit.did.sample import Sample
-from apmkit.errors import ApmkitError, EstimationError
+from apmkit.errors import ApmkitError, EstimationError, warn
 from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 
@@ -335,7 +335,7 @@ def finish(
     from apmkit.inference.few_clusters import warn_of_few_clusters
 
     panel = sample.panel
-    return Estimate.from_covariance(
+    estimate = Estimate.from_covariance(
         terms,
         combination.estimates,
         combination.covariance(),
@@ -362,6 +362,12 @@ def finish(
         given=None if panel is sample.given else sample.given,
         combination=combination,
     )
+    if not (estimate.table["se"] > 0).any():
+        warn(
+            f"{panel.outcome!r} does not vary beyond unit effects, period effects and the estimates: standard errors of "
+            "zero mean nothing; check the column."
+        )
+    return estimate
 
 
 def check_small_sample(value: str) -> None:

@@ -432,3 +432,10 @@ def test_a_single_unit_to_compare_with_is_warned_of(estimator, make_frame, make_
 def test_bins_that_are_no_whole_numbers_are_refused(bins, make_frame, make_panel):
     with pytest.raises(EstimationError, match=r"bins=.* whole numbers"):
         apm.event_study(make_panel(make_frame()), bins=bins)
+
+
+@every_estimator
+def test_an_outcome_without_variation_is_warned_of(estimator, make_frame, make_panel):
+    panel = make_panel(make_frame().assign(y=7.0))
+    _, said = messages(lambda: estimator(panel))
+    assert any("does not vary beyond unit effects" in text for text in said)
