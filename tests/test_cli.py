@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import apmkit
-from apmkit import datasets
+from apmkit import datasets, studies
 from apmkit.cli import main
 
 
@@ -53,13 +53,11 @@ def test_version_and_help():
 def test_in_a_shell_an_error_is_one_sentence_on_stderr_and_debug_gives_the_traceback():
     result = in_a_shell("run", "us/nothing")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == (
-        "Error: There is no study 'us/nothing': the studies are us/mssp_downside_risk, canada/bc_lfp.\n"
-    )
+    assert result.stderr == (f"Error: There is no study 'us/nothing': the studies are {', '.join(studies.names())}.\n")
     result = in_a_shell("--debug", "run", "us/nothing")
     assert result.returncode == 2
     assert result.stderr.startswith("Traceback")
-    assert result.stderr.endswith("canada/bc_lfp.\n")
+    assert result.stderr.endswith(f"{studies.names()[-1]}.\n")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +66,7 @@ def test_in_a_shell_an_error_is_one_sentence_on_stderr_and_debug_gives_the_trace
         (["rum"], "No such command 'rum'"),
         (
             ["run"],
-            "Missing argument 'NAME'. The studies are us/mssp_downside_risk, canada/bc_lfp. Write for instance: apmkit "
+            f"Missing argument 'NAME'. The studies are {', '.join(studies.names())}. Write for instance: apmkit "
             "run us/mssp_downside_risk",
         ),
         (["datasets", "show"], "The data sets are gv_county"),

@@ -175,7 +175,10 @@ def test_the_data_frame_is_left_as_it_was(frame):
 
 
 def test_data_that_are_no_frame_are_refused(frame):
-    refused(frame.to_dict("list"), "data must be a pandas DataFrame, the path of a parquet file or a DuckDB relation, not dict")
+    refused(
+        frame.to_dict("list"),
+        "data must be a pandas DataFrame, the path of a parquet file or a DuckDB relation, not dict",
+    )
 
 
 def test_an_empty_frame_is_refused(frame):
