@@ -364,8 +364,8 @@ def finish(
     )
     if not (estimate.table["se"] > 0).any():
         warn(
-            f"{panel.outcome!r} does not vary beyond unit effects, period effects and the estimates: standard errors of "
-            "zero mean nothing; check the column."
+            f"{panel.outcome!r} does not vary beyond unit effects, period effects and the estimates: standard errors "
+            "of zero mean nothing; check the column."
         )
     return estimate
 
