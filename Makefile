@@ -27,7 +27,7 @@ agreement: $(INSTALLED) ## write the book's table of what agrees with other pack
 check-book: $(BROWSER) ## run every notebook, build every page, check the pages in Chromium
 	@test -x $(CHROMIUM) || { echo "Error: $(CHROMIUM) is missing; install it with: apt-get install chromium" >&2; exit 2; }
 	$(BIN)/apmkit book --all
-	$(BIN)/python -m pytest -m browser tests/book
+	$(BIN)/python -m pytest -n auto -m browser tests/book
 
 lint: $(INSTALLED) ## check style with ruff
 	$(BIN)/ruff check
