@@ -67,7 +67,8 @@ def effective_clusters(estimate: Estimate) -> pd.Series:
     if moments.cluster is None:
         raise EstimationError(f"A panel of a file or relation keeps no scores of single units: {READ_THE_ROWS}.")
     profile, weights = moments.groups.profile, combination.weights
-    squares = np.divide(weights**2, profile, out=np.zeros(weights.shape), where=profile > 0).sum(axis=2)
+    per_weight = np.divide(1.0, profile, out=np.zeros(profile.shape), where=profile > 0)
+    squares = np.stack([(weights[term] ** 2 * per_weight).sum(axis=1) for term in range(len(weights))])
     group = np.repeat(np.arange(len(profile)), np.diff(moments.starts))
     parts = np.zeros((estimate.n_clusters, len(weights)))
     np.add.at(parts, moments.cluster, (squares[:, group] * moments.rows[:, -1]).T)

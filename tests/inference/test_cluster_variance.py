@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -210,7 +211,7 @@ def test_controls_enter_cr2(make_frame, make_panel):
 
 def test_a_panel_of_a_file_gives_the_same_where_clusters_hold_several_units(make_frame, make_panel, tmp_path):
     frame = make_frame(missing=0.1)
-    frame.to_parquet(tmp_path / "rows.parquet")
+    duckdb.from_df(frame).write_parquet(str(tmp_path / "rows.parquet"))
     one, other = (make_panel(data, cluster="state") for data in (frame, str(tmp_path / "rows.parquet")))
     for variance in (apm.cluster_variance, lambda e: apm.cluster_variance(e, by="two_way", kind="CR0"),
                      apm.driscoll_kraay):  # fmt: skip

@@ -1,5 +1,6 @@
 """The jackknife over clusters, effective clusters, and the figure of influence."""
 
+import duckdb
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_the_figure_refuses_what_it_cannot_show(castle):
 
 
 def test_a_panel_of_a_file_and_what_is_no_estimator_are_refused(make_frame, make_panel, tmp_path):
-    make_frame().to_parquet(tmp_path / "rows.parquet")
+    duckdb.from_df(make_frame()).write_parquet(str(tmp_path / "rows.parquet"))
     for columns in ({}, {"cluster": "state"}):
         panel = make_panel(str(tmp_path / "rows.parquet"), **columns)
         with pytest.raises(ApmkitError, match="A panel of a file or relation keeps sums over groups"):
@@ -121,3 +122,16 @@ def test_a_panel_of_a_file_and_what_is_no_estimator_are_refused(make_frame, make
     panel = make_panel(make_frame())
     with pytest.raises(ApmkitError, match="estimator is of type Estimate: give a function that takes a panel"):
         apm.jackknife(panel, apm.twfe(panel))
+
+
+def test_effective_clusters_are_the_same_where_weights_are_made_in_blocks(make_frame, make_panel, monkeypatch):
+    from apmkit.did import blocks
+
+    frame = make_frame(missing=0.1)
+    frame["weight"] = np.random.default_rng(0).uniform(0.5, 2.0, len(frame))
+    panel = make_panel(frame, weights="weight", cluster="state")
+    whole = apm.effective_clusters(apm.callaway_santanna(panel))
+    monkeypatch.setattr(blocks, "_BLOCK", 500)
+    estimate = apm.callaway_santanna(panel)
+    assert isinstance(estimate.combination.weights, blocks.Blockwise)
+    np.testing.assert_allclose(apm.effective_clusters(estimate), whole, rtol=1e-12)

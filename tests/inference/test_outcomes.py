@@ -1,5 +1,6 @@
 """Several outcomes at once."""
 
+import duckdb
 import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
@@ -188,7 +189,7 @@ def test_estimates_of_other_clusters_or_several_terms_are_refused():
 def test_a_tier_without_a_joint_covariance_has_the_smallest_p_value_of_holm(tmp_path):
     data = SOME["y0"].panel.to_frame().rename(columns={"cohort": "start"})
     data["pair"] = data["unit"] // 2
-    data.to_parquet(tmp_path / "rows.parquet")
+    duckdb.from_df(data).write_parquet(str(tmp_path / "rows.parquet"))
     columns = {"unit": "unit", "time": "t", "outcome": "y0", "cohort": "start"}
     of_file = apm.twfe(apm.Panel(str(tmp_path / "rows.parquet"), **columns))
     of_pairs = apm.twfe(apm.Panel(data, cluster="pair", **columns))
