@@ -3,10 +3,10 @@ import math
 import os
 import sys
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 # Linear algebra on one thread for each worker of pytest-xdist; read when NumPy is first imported.
@@ -33,6 +33,8 @@ def agrees(request):
     ``agrees(ours, theirs, within=1e-6, what="callaway_santanna", package="R did 2.3.0", case="...")``: `within` is
     the largest difference allowed, relative to numbers above one and absolute below.
     """
+
+    import numpy as np
 
     def compare(ours, theirs, *, within, what, package, case):
         ours, theirs = np.asarray(ours, dtype=float).ravel(), np.asarray(theirs, dtype=float).ravel()
@@ -108,3 +110,28 @@ def toy(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "NAMES", (toy.STUDY.name,))
     monkeypatch.setitem(sys.modules, "apmkit.studies.us_toy", toy)
     return toy.STUDY
+
+
+@pytest.fixture
+def make_panel():
+    """A Panel of a frame with the columns of `make_frame`; other column names can be given."""
+    import apmkit as apm
+
+    named = {"unit": "unit", "time": "year", "outcome": "y", "cohort": "cohort"}
+
+    def make(frame, **columns):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", apm.DesignWarning)
+            return apm.Panel(frame, **{**named, **columns})
+
+    return make
+
+
+@pytest.fixture
+def quiet():
+    """Ignore warnings of the design: the test at hand is not about them."""
+    from apmkit.errors import DesignWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DesignWarning)
+        yield

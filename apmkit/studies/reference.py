@@ -39,9 +39,7 @@ def api_page() -> str:
         "in `apm.plots`, data in `apm.datasets`.",
     ]
     for home, title in _ROOMS.items():
-        names = sorted(rooms.pop(home, ()), key=lambda name: (name.rpartition(".")[2][0].islower(), name))
-        if not names:
-            continue
+        names = sorted(rooms.pop(home), key=lambda name: (name.rpartition(".")[2][0].islower(), name))
         parts.append(f"(api-{home.replace('.', '-')})=\n## {title}\n\n{_first_line(home)}")
         parts += [_directive(name) for name in names]
     if rooms:

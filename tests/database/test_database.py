@@ -417,6 +417,7 @@ def test_an_estimate_of_a_file_can_be_pickled_and_one_of_a_relation_says_why_not
     frame, path = make_frame(), tmp_path / "panel.parquet"
     stored(frame).write_parquet(str(path))
     result = apm.twfe(panel_of(path))
+    # joblib sends results between processes so; these bytes never leave the test.
     copy = pickle.loads(pickle.dumps(result))
     assert_same(result, copy)
     assert copy.panel.first_units(copy.panel.cohorts == 2012) == result.panel.first_units(result.panel.cohorts == 2012)

@@ -20,14 +20,6 @@ def expected():
 
 
 @pytest.fixture
-def quiet():
-    """Ignore warnings of the design: the test at hand is not about them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DesignWarning)
-        yield
-
-
-@pytest.fixture
 def messages():
     """A call's result and the texts of its warnings, all of which point at the test's own file."""
 

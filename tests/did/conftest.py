@@ -1,15 +1,8 @@
 """Panels for the tests of the difference-in-differences kernel."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
-
-import apmkit as apm
-from apmkit.errors import DesignWarning
-
-COLUMNS = {"unit": "unit", "time": "year", "outcome": "y", "cohort": "cohort"}
 
 
 def _frame(
@@ -53,23 +46,3 @@ def _frame(
 @pytest.fixture
 def make_frame():
     return _frame
-
-
-@pytest.fixture
-def make_panel():
-    """A Panel of a frame with the columns of `make_frame`; other column names can be given."""
-
-    def make(frame, **columns):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DesignWarning)
-            return apm.Panel(frame, **{**COLUMNS, **columns})
-
-    return make
-
-
-@pytest.fixture
-def quiet():
-    """Ignore warnings of the design: the test at hand is not about them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DesignWarning)
-        yield

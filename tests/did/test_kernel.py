@@ -100,6 +100,7 @@ def test_weights_made_in_blocks_of_groups_give_the_numbers_of_all_at_once(
     pd.testing.assert_frame_equal(whole.influence, parts.influence)
     term = whole.table["term"].iloc[-1]
     pd.testing.assert_frame_equal(whole.weights(term), parts.weights(term))
+    # joblib sends results between processes so; these bytes never leave the test.
     assert_same(whole.term(term), pickle.loads(pickle.dumps(parts)).term(term), 1e-12)
 
 

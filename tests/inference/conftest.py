@@ -1,16 +1,10 @@
 """Panels for the tests of inference."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-
-import apmkit as apm
-from apmkit.errors import DesignWarning
-
-COLUMNS = {"unit": "unit", "time": "year", "outcome": "y", "cohort": "cohort"}
 
 
 def staggered(n_units=40, n_periods=6, starts=(2012, 2013, np.nan), n_states=10, seed=0, missing=0.0):
@@ -37,28 +31,8 @@ def make_frame():
 
 
 @pytest.fixture
-def make_panel():
-    """A Panel of a frame with the columns of `make_frame`; other columns can be given."""
-
-    def make(frame, **columns):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DesignWarning)
-            return apm.Panel(frame, **{**COLUMNS, **columns})
-
-    return make
-
-
-@pytest.fixture
 def castle(make_panel):
     """The panel of states behind the values from R."""
     frame = pd.read_csv(Path(__file__).parents[1] / "expected" / "did" / "castle.csv")
     start = frame[frame["post"] > 0].groupby("state")["year"].min()
     return make_panel(frame.assign(cohort=frame["state"].map(start)), unit="state", outcome="l_homicide")
-
-
-@pytest.fixture
-def quiet():
-    """Ignore warnings of the design: the test at hand is not about them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DesignWarning)
-        yield
