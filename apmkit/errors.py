@@ -20,6 +20,10 @@ class EstimationError(ApmkitError):
     """The panel is sound, but this estimator cannot use it; the message says why and what to do."""
 
 
+class PaymentError(ApmkitError):
+    """A payment model cannot be worked out from what was given; the message names the row, the value and the remedy."""
+
+
 class DesignWarning(UserWarning):
     """The result stands, but something about the design weakens it."""
 

@@ -1,0 +1,154 @@
+"""Payment: what every payment model returns."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from apmkit.errors import PaymentError
+from apmkit.payment.rulebook import RulesInForce, pooled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DOUBTFUL = ("unconfirmed", "partly confirmed")
+_LARGEST = 2.0**53 / 100
+
+
+@dataclass(frozen=True, eq=False)
+class Payment:
+    """Money by row (practice, hospital, ACO-year) and component, which adds up to the cent.
+
+    Attributes
+    ----------
+    model : str
+        What pays.
+    currency : str
+        USD or CAD.
+    table : DataFrame
+        One row each; one column for each component (negative where it is taken or owed) and `total`, their sum.
+    details : DataFrame
+        Rates, counts and reasons of the same rows; no money that is paid.
+    rules : DataFrame
+        The dated values it rests on: programme, parameter, value, unit, effective, status, citation.
+    notes : tuple of str
+        What a reader must know beside the numbers.
+    """
+
+    model: str
+    currency: str
+    table: pd.DataFrame
+    details: pd.DataFrame
+    rules: pd.DataFrame
+    notes: tuple[str, ...]
+
+    @classmethod
+    def from_components(
+        cls,
+        *,
+        model: str,
+        currency: str,
+        components: Mapping[str, np.ndarray],
+        index: pd.Index,
+        details: pd.DataFrame | None = None,
+        terms: Iterable[RulesInForce] = (),
+        notes: Iterable[str] = (),
+    ) -> Payment:
+        """A payment from amounts, each rounded to cents before it is added.
+
+        Raises
+        ------
+        PaymentError
+            An amount is no finite number, or too large to be exact in cents.
+        """
+        if not len(index):
+            raise PaymentError(f"{model} has nobody to pay: give at least one row.")
+        columns, total = {}, np.zeros(len(index))
+        for name, amounts in components.items():
+            cents = np.rint(np.asarray(amounts, dtype=float) * 100)
+            wrong = ~(np.abs(cents) < _LARGEST * 100)
+            if wrong.any():
+                row = index[int(np.argmax(wrong))]
+                raise PaymentError(
+                    f"{model}: {name.replace('_', ' ')} of {row} is no amount of money that can be kept to the cent; "
+                    "look for missing or very large inputs in that row."
+                )
+            columns[name] = cents / 100 + 0.0
+            total += cents
+        columns["total"] = total / 100 + 0.0
+        rules = pooled(terms)
+        return cls(
+            model=model,
+            currency=currency,
+            table=pd.DataFrame(columns, index=index),
+            details=pd.DataFrame(index=index) if details is None else details,
+            rules=rules,
+            notes=(*notes, *_doubts(rules)),
+        )
+
+    @property
+    def components(self) -> list[str]:
+        """Names of the components."""
+        return list(self.table.columns[:-1])
+
+    @property
+    def total(self) -> pd.Series:
+        """What each row is paid in all; negative where it owes."""
+        return self.table["total"]
+
+    @property
+    def unconfirmed(self) -> list[str]:
+        """Names of the parameters it rests on that are unconfirmed or only partly confirmed."""
+        doubtful = self.rules[self.rules["status"].isin(_DOUBTFUL)]
+        return list(dict.fromkeys(doubtful["programme"] + "." + doubtful["parameter"]))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Components, total and details side by side."""
+        return self.table.join(self.details)
+
+    def to_json(self) -> str:
+        """All of it as JSON; missing details are null."""
+        parts = {"table": self.table, "details": self.details, "rules": self.rules.astype({"effective": str})}
+        frames = {
+            name: json.loads(part.to_json(orient="split", date_format="iso", double_precision=15))
+            for name, part in parts.items()
+        }
+        return json.dumps({"model": self.model, "currency": self.currency, **frames, "notes": list(self.notes)})
+
+    def summary(self) -> str:
+        """The sum of each component over all rows, and what to know beside it."""
+        sums = (np.rint(self.table * 100).sum() / 100).map("{:,.2f}".format)
+        width, amount = max(map(len, sums.index)), max(map(len, sums))
+        lines = [f"{name.replace('_', ' '):<{width}}  {value:>{amount}}" for name, value in sums.items()]
+        return "\n".join([f"{self.model}: {len(self.table):,} rows, {self.currency}", *lines, *self.notes])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """How the components add up to the total, over all rows."""
+        from apmkit.plots.payment import components
+
+        return components(self, ax=ax)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        shown = self.table.rename(columns=lambda name: name.replace("_", " "))
+        frame = shown.to_html(max_rows=20, float_format="{:,.2f}".format, border=0)
+        return f"<p>{html.escape(self.model)}, {self.currency}</p>{frame}" + (f"<ul>{notes}</ul>" if notes else "")
+
+
+def _doubts(rules: pd.DataFrame) -> list[str]:
+    doubts = []
+    for status in _DOUBTFUL:
+        names = list(dict.fromkeys(rules.loc[rules["status"] == status, "parameter"]))
+        if names:
+            doubts.append(f"This rests on values that are {status}: {', '.join(names)}.")
+    own = list(dict.fromkeys(rules.loc[rules["status"] == "user", "parameter"]))
+    return [*doubts, *([f"Values given by the user: {', '.join(own)}."] if own else [])]
