@@ -4,9 +4,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from apmkit import strict_yaml
 from apmkit.errors import ApmkitError
 
 REGISTRY = Path(__file__).parent / "registry"
@@ -89,10 +89,9 @@ class Dataset(_Record):
 def read_record(path: Path) -> Dataset:
     """Read one YAML file of the registry; unknown keys and wrong types are refused."""
     try:
-        return Dataset.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.MarkedYAMLError as error:
-        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise DataError(f"Registry file {path.name} is no YAML{line}: {error.problem}.") from None
+        return Dataset.model_validate(strict_yaml.read(path))
+    except strict_yaml.YamlError as error:
+        raise DataError(f"Registry file {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

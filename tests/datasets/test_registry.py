@@ -116,7 +116,9 @@ def test_an_unknown_key_in_a_registry_file_is_refused(tmp_path):
 def test_a_registry_file_that_is_no_yaml_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "unmet_need.yml"
     path.write_text("name: unmet_need\ntitle: [broken\n", encoding="utf-8")
-    with pytest.raises(datasets.DataError, match=r"^Registry file unmet_need\.yml is no YAML in line \d+: [^\n]+\.$"):
+    with pytest.raises(
+        datasets.DataError, match=r"^Registry file unmet_need\.yml, line \d+: this is not YAML [^\n]+\.$"
+    ):
         read_record(path)
 
 

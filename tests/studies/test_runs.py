@@ -10,7 +10,8 @@ import papermill
 import pytest
 
 from apmkit import datasets
-from apmkit.studies import StudyError, runs, screen
+from apmkit.cli import screen
+from apmkit.studies import StudyError, runs
 from apmkit.studies.sweep import sweep
 
 

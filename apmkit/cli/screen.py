@@ -74,3 +74,12 @@ def _row(cells: list[str], widths: list[int], gap: str) -> list[str]:
     ]
     lines = itertools.zip_longest(*parts, fillvalue="")
     return [gap.join(f"{part:<{size}}" for part, size in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def value(given) -> str:
+    """A number, a text, a list or a table of a file in one line."""
+    if isinstance(given, dict):
+        return ", ".join(f"{name} {value(part)}" for name, part in given.items())
+    if isinstance(given, list):
+        return "; ".join(map(value, given))
+    return "none" if given is None else f"{given:,.15g}" if isinstance(given, float) else str(given)
