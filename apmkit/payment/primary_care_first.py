@@ -1,0 +1,137 @@
+"""Primary Care First: a population-based payment, a flat fee for a visit, and an adjustment for performance."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pandas as pd
+
+from apmkit.errors import PaymentError
+from apmkit.payment.cpc_plus import too_few
+from apmkit.payment.fee_for_service import fees_of
+from apmkit.payment.inputs import per_practice, rules_in_force
+from apmkit.payment.practices import Practices
+from apmkit.payment.result import Payment
+from apmkit.payment.rulebook import Rulebook
+
+_QUARTERS = 4
+
+
+def primary_care_first(
+    practices: Practices,
+    *,
+    on: str | datetime.date,
+    rules: Rulebook | None = None,
+    geographic=1.0,
+    adjustment=None,
+) -> Payment:
+    """A year of Medicare's payment under Primary Care First.
+
+    For its attributed beneficiaries a practice gets, instead of visit fees, an amount for each month that depends on
+    their mean risk score, and a flat fee for each visit, adjusted for local costs. Both together are adjusted each
+    quarter for performance, from -10 % to +50 % [1]_. All else stays fee-for-service.
+
+    Parameters
+    ----------
+    practices : Practices
+        In the US. Columns of patients: `fees`, `risk_score`, `visits`; where given `enrolled` (attributed; else all
+        are), `months`, `fees_after_hours`, `fees_outside_basket`.
+    on : str or date
+        A day of the year paid, 2021 to 2025.
+    rules : Rulebook, optional
+        Other rules than the shipped ones, for instance from `with_values`.
+    geographic : float, array of shape (n,) or Series by practice
+        Factor of local costs on the visit fee.
+    adjustment : float, array of shape (n,) or (n, 4), Series or DataFrame by practice, optional
+        Performance-based adjustment as a share, for the year or for each quarter. Without it the column
+        `performance_adjustment` of practices, and without that 0. The measures behind it (acute hospital use, and from
+        the second year a gateway of quality measures) are not modelled.
+
+    Returns
+    -------
+    Payment
+        Components `population_payment`, `visit_fees`, `performance_adjustment` and, of patients not attributed and of
+        services outside the basket, `fees_in_basket`, `fees_after_hours`, `fees_outside_basket`. Details: attributed
+        beneficiaries, their mean risk score, the risk group (1 the lowest), monthly amount, visits, adjustment.
+
+    Raises
+    ------
+    PaymentError
+        An adjustment leaves its range, a practice has nobody attributed, or a column is missing.
+    RulesError
+        Primary Care First was not in force on that day.
+
+    References
+    ----------
+    .. [1] Centers for Medicare & Medicaid Services, Primary Care First Request for Applications, 24 October 2019; each
+           value's own source is in `rules` of the result.
+
+    Examples
+    --------
+    >>> patients = pd.DataFrame({"practice": "A", "age": 70, "sex": ["F", "M"], "fees": 500.0,
+    ...                          "risk_score": [0.9, 1.3], "visits": [3, 5]})
+    >>> practices = Practices(patients, pd.DataFrame({"practice": ["A"], "physicians": [1]}), country="US")
+    >>> paid = primary_care_first(practices, on="2021-01-01", adjustment=0.5)
+    >>> paid.table.loc["A"].to_dict()  # doctest: +NORMALIZE_WHITESPACE
+    {'population_payment': 672.0, 'visit_fees': 326.56, 'performance_adjustment': 499.28, 'fees_in_basket': 0.0,
+     'total': 1497.84}
+    """
+    terms = rules_in_force("primary_care_first", rules, on, practices)
+    attributed = practices.patient("enrolled") if "enrolled" in practices.patients else np.ones(len(practices.patients))
+    beneficiaries = practices.sums(attributed)
+    if (nobody := beneficiaries == 0).any():
+        raise PaymentError(
+            f"Practice {practices.index[int(np.argmax(nobody))]} has no attributed beneficiaries, so its risk group is "
+            "unknown; leave it out."
+        )
+    risk = practices.sums(practices.patient("risk_score") * attributed) / beneficiaries
+    groups = terms["population_payment"]
+    group = np.searchsorted([row["risk_from"] for row in groups], risk, side="right") - 1
+    amount = np.array([row["amount"] for row in groups], dtype=float)[group]
+    visits = practices.sums(practices.patient("visits") * attributed)
+    population = amount * practices.sums(practices.patient("months") * attributed)
+    visit_fees = visits * terms["visit_fee"] * per_practice(geographic, "geographic", practices)
+    notes = [
+        "Not checked: whether at least "
+        f"{terms['minimum_primary_care_share']:.0%} of revenue is from primary care, as the model asks."
+    ]
+    if adjustment is None and "performance_adjustment" in practices.practices:
+        adjustment = practices.practices["performance_adjustment"].to_numpy()
+    elif adjustment is None:
+        adjustment = 0.0
+        notes.append("No performance-based adjustment was given; it is taken to be 0.")
+    adjustment = per_practice(
+        adjustment,
+        "adjustment",
+        practices,
+        least=terms["adjustment_lowest"],
+        most=terms["adjustment_highest"],
+        columns=_QUARTERS,
+    )
+    # Every quarter has a fourth of the year's payment.
+    adjusted = (population + visit_fees) * adjustment.mean(axis=1)
+    return Payment.from_components(
+        model="Primary Care First",
+        currency=practices.currency,
+        components={
+            "population_payment": population,
+            "visit_fees": visit_fees,
+            "performance_adjustment": adjusted,
+            **fees_of(practices, attributed == 0),
+        },
+        index=practices.index,
+        details=pd.DataFrame(
+            {
+                "attributed": beneficiaries.astype(int),
+                "mean_risk": risk,
+                "risk_group": group + 1,
+                "monthly_amount": amount,
+                "visits": visits,
+                "adjustment": adjustment.mean(axis=1),
+            },
+            index=practices.index,
+        ),
+        terms=[terms],
+        notes=(*notes, *too_few(practices, beneficiaries, terms["minimum_beneficiaries"]), *practices.notes),
+    )
