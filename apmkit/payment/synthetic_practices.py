@@ -14,7 +14,7 @@ from apmkit.payment.practice_assumptions import AGE_BANDS, assumed
 from apmkit.payment.practices import Practices
 
 # Mean rates of preventive care among practices, each assumed; practices differ by the SD of quality.
-_PREVENTION = {"flu65": 0.65, "pap": 0.7, "mammogram": 0.65, "child_imm": 0.85, "colorectal": 0.6}
+_PREVENTION = {"flu65": 0.65, "pap": 0.7, "mammogram": 0.65, "child_immunisation": 0.85, "colorectal": 0.6}
 
 
 def synthetic_practices(
@@ -53,7 +53,7 @@ def synthetic_practices(
     -------
     Practices
         Marked synthetic. Beside the columns that `Practices` describes, patients have `ed_visits_less_urgent` (of
-        `ed_visits`), `episode` (1 for a hip or knee replacement) and `episode_spending` (of `spending`); practices
+        `ed_visits`), `episode` ("joint replacement" or empty) and `episode_spending` (of `spending`); practices
         have `urban`, `hours`, `quality_score` and rates of preventive care.
 
     Raises
@@ -179,9 +179,10 @@ def _add_hospital(random, a, patients, urban):
     patients["ed_visits_less_urgent"] = random.binomial(patients["ed_visits"], a["ed_less_urgent"])
     patients["admissions"] = random.poisson(a["admissions"] * risk)
     chance = a["joint_replacement"] * (age >= 50) / max((age >= 50).mean(), 1 / n)
-    patients["episode"] = (random.random(n) < chance).astype(int)
+    replaced = random.random(n) < chance
+    patients["episode"] = np.where(replaced, "joint replacement", "")
     cost = a["spending_by_joint_replacement"] * _lognormal(random, a["joint_replacement_sd"], n)
-    patients["episode_spending"] = (patients["episode"] * cost).round(2)
+    patients["episode_spending"] = np.where(replaced, cost, 0).round(2)
 
     fees = patients["fees"] + patients["fees_elsewhere"] + patients["fees_outside_basket"]
     known = fees + patients["ed_visits"] * a["spending_by_ed_visit"] + patients["episode_spending"]
