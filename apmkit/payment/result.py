@@ -89,7 +89,7 @@ class Payment:
             table=pd.DataFrame(columns, index=index),
             details=pd.DataFrame(index=index) if details is None else details,
             rules=rules,
-            notes=(*notes, *_doubts(rules)),
+            notes=(*notes, *doubts(rules)),
         )
 
     @property
@@ -144,11 +144,12 @@ class Payment:
         return f"<p>{html.escape(self.model)}, {self.currency}</p>{frame}" + (f"<ul>{notes}</ul>" if notes else "")
 
 
-def _doubts(rules: pd.DataFrame) -> list[str]:
-    doubts = []
+def doubts(rules: pd.DataFrame) -> list[str]:
+    """Sentences on the values of `rules` that are in doubt or a user's own."""
+    found = []
     for status in _DOUBTFUL:
         names = list(dict.fromkeys(rules.loc[rules["status"] == status, "parameter"]))
         if names:
-            doubts.append(f"This rests on values that are {status}: {', '.join(names)}.")
+            found.append(f"This rests on values that are {status}: {', '.join(names)}.")
     own = list(dict.fromkeys(rules.loc[rules["status"] == "user", "parameter"]))
-    return [*doubts, *([f"Values given by the user: {', '.join(own)}."] if own else [])]
+    return [*found, *([f"Values given by the user: {', '.join(own)}."] if own else [])]
