@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apmkit.plots.style import PALETTE, axes
+from apmkit.errors import PaymentError
+from apmkit.plots.style import PALETTE, axes, name_ends
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from apmkit.payment.cash_flow import CashFlow
     from apmkit.payment.result import Payment
 
 
@@ -37,4 +40,48 @@ def components(payment: Payment, *, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel(f"{payment.currency}, all rows")
     ax.set_title(payment.model)
+    return ax
+
+
+def cash(flows: Mapping[str, CashFlow], practice=None, *, ax: Axes | None = None) -> Axes:
+    """Cash by month under several models: the balance at each month's end, the lowest point marked.
+
+    Parameters
+    ----------
+    flows : mapping of str to CashFlow
+        By the name to write beside the line.
+    practice : optional
+        Label of one practice; without it the sum of all.
+    ax : Axes, optional
+        Where to draw.
+
+    Raises
+    ------
+    PaymentError
+        There are no flows, more than the palette has colours, several currencies, or no such practice.
+    """
+    if not flows or len(flows) > len(PALETTE):
+        raise PaymentError(f"cash draws 1 to {len(PALETTE)} flows, not {len(flows)}; choose some of them.")
+    currencies = {flow.currency for flow in flows.values()}
+    if len(currencies) > 1:
+        raise PaymentError("The flows are in USD and CAD; draw those of one country.")
+    for name, flow in flows.items():
+        if practice is not None and practice not in flow.opening_cash.index:
+            raise PaymentError(f"{name} has no practice {practice}; take one of opening_cash.index.")
+    ax = axes(ax)
+    last, ends = max(len(flow.balance.columns) for flow in flows.values()), {}
+    for (name, flow), colour in zip(flows.items(), PALETTE.values(), strict=False):
+        by_month = flow.balance
+        by_month.insert(0, 0, flow.opening_cash)
+        heights = (by_month.sum() if practice is None else by_month.loc[practice]).to_numpy()
+        # Nothing moves after the last month, so that all lines end together.
+        heights = np.pad(heights, (0, last + 1 - len(heights)), mode="edge")
+        ax.plot(heights, color=colour, lw=1.8)
+        ax.plot(heights.argmin(), heights.min(), "o", color=colour, ms=5)
+        ends[name] = (heights[-1], colour)
+    ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+    ax.set_xlabel("Month")
+    ax.set_ylabel(f"Balance, {min(currencies)}, {'all practices' if practice is None else f'practice {practice}'}")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    name_ends(ax, last, ends)
     return ax
