@@ -67,12 +67,11 @@ def read(path: Path) -> Mapping:
         raise YamlError(f"{name}, line {line}: this is not YAML ({error.problem}).") from None
     except yaml.YAMLError as error:
         raise YamlError(f"{name} is not YAML ({' '.join(str(error).split())}).") from None
-    if not isinstance(top, yaml.MappingNode) or not top.value:
-        raise YamlError(f"{name} must hold names with values, one 'name: value' a line.")
-    try:
-        return _value(top, name)
     except RecursionError:
         raise YamlError(f"{name} is nested too deeply to read.") from None
+    if not isinstance(top, yaml.MappingNode) or not top.value:
+        raise YamlError(f"{name} must hold names with values, one 'name: value' a line.")
+    return _value(top, name)
 
 
 def _place(name: str, marked: yaml.Node | yaml.Event) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import traceback
 import warnings
 
@@ -23,6 +25,9 @@ class _Commands(click.Group):
                 return super().invoke(ctx)
             except (click.exceptions.Exit, click.Abort):
                 raise
+            except BrokenPipeError:  # the reader of the output, such as head, has had enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                ctx.exit(0)
             except (Exception, KeyboardInterrupt) as error:
                 if ctx.params["debug"]:
                     traceback.print_exception(error)

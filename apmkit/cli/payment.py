@@ -60,13 +60,11 @@ def show(name, parameter, on, format_):
     from apmkit.payment.rulebook import rulebook
 
     book = rulebook(name)
+    chosen = [each for each in book.parameters if each.startswith(parameter or "")]
+    if not chosen:
+        book.parameter(parameter)
     values = book.table(on)
-    if parameter is not None:
-        chosen = values["parameter"].str.startswith(parameter)
-        if not chosen.any():
-            book.parameter(parameter)
-            values = values[:0]
-        values = values[chosen]
+    values = values[values["parameter"].isin(chosen)]
     if format_ == "csv":
         click.echo(values.to_csv(index=False), nl=False)
         return
@@ -77,11 +75,15 @@ def show(name, parameter, on, format_):
     if values.empty:
         click.echo(f"Nothing was in force on {on}.")
         return
-    shown = values.assign(value=["ended" if value is None else screen.value(value) for value in values["value"]])
-    columns = ["parameter", "label", "value", "unit", "effective", "status", "citation"]
-    click.echo(screen.table(shown[columns].rename(columns={"effective": "in force from"})))
-    for _, row in values[values["note"] != ""].drop_duplicates("parameter").iterrows():
-        click.echo(f"\n{row['parameter']}: {row['note']}")
+    until = values.groupby("parameter")["effective"].shift(-1)
+    values = values.assign(**{"from": values["effective"], "until": until.astype(object).fillna("")})
+    shown = values[values["value"].notna()]
+    columns = ["parameter", "value", "unit", "from", *([] if on else ["until"]), "status"]
+    click.echo(screen.table(shown.assign(value=shown["value"].map(screen.value))[columns]))
+    for each, rows in shown.groupby("parameter", sort=False):
+        sources = "; ".join(rows["citation"].unique())
+        said = [f"{each}: {rows['label'].iloc[0]}. Source: {sources}.", rows["note"].iloc[0]]
+        click.echo("\n" + screen.paragraph(" ".join(said).strip()))
 
 
 COMMANDS = (rules,)

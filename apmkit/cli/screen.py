@@ -83,3 +83,9 @@ def value(given) -> str:
     if isinstance(given, list):
         return "; ".join(map(value, given))
     return "none" if given is None else f"{given:,.15g}" if isinstance(given, float) else str(given)
+
+
+def paragraph(text: str) -> str:
+    """A paragraph, wrapped where it goes to a terminal."""
+    room = width()
+    return text if room is None else textwrap.fill(text, room, subsequent_indent="  ")
