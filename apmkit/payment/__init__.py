@@ -3,24 +3,32 @@
 from apmkit.payment.alberta import alberta_blended_capitation
 from apmkit.payment.british_columbia import bc_lfp
 from apmkit.payment.capitation import CapitationSchedule, illustrative_schedule
+from apmkit.payment.cash_flow import CashFlow, Costs, cash_flow
+from apmkit.payment.cpc_plus import cpc_plus
 from apmkit.payment.episodes import bpci_advanced, cjr, episodes_of
+from apmkit.payment.fee_for_service import fee_for_service, salary
 from apmkit.payment.global_budget import all_payer_growth, budget_and_fees, maryland_global_budget
 from apmkit.payment.model_comparison import ModelComparison, compare_models, marginal_revenue
 from apmkit.payment.ontario import access_bonus, ontario_fhg, ontario_fho
 from apmkit.payment.practice_assumptions import practice_assumptions
 from apmkit.payment.practices import Practices
+from apmkit.payment.primary_care_first import primary_care_first
 from apmkit.payment.reach import aco_reach, next_generation_aco
 from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook, programmes, rulebook
 from apmkit.payment.spending import path_to_target, price_and_quantity, primary_care_share, reference_shares
 from apmkit.payment.synthetic_practices import synthetic_practices
+from apmkit.payment.timing import Timing
 
 __all__ = [
     "CapitationSchedule",
+    "CashFlow",
+    "Costs",
     "ModelComparison",
     "Payment",
     "Practices",
     "Rulebook",
+    "Timing",
     "access_bonus",
     "aco_reach",
     "alberta_blended_capitation",
@@ -28,9 +36,12 @@ __all__ = [
     "bc_lfp",
     "bpci_advanced",
     "budget_and_fees",
+    "cash_flow",
     "cjr",
     "compare_models",
+    "cpc_plus",
     "episodes_of",
+    "fee_for_service",
     "illustrative_schedule",
     "marginal_revenue",
     "maryland_global_budget",
@@ -40,9 +51,11 @@ __all__ = [
     "path_to_target",
     "practice_assumptions",
     "price_and_quantity",
+    "primary_care_first",
     "primary_care_share",
     "programmes",
     "reference_shares",
     "rulebook",
+    "salary",
     "synthetic_practices",
 ]

@@ -77,6 +77,8 @@ IN_ADVANCE_MONTHLY = Timing(_YEAR, at_start=True)
 IN_ADVANCE_QUARTERLY = Timing((1, 4, 7, 10), at_start=True)
 IN_ADVANCE = Timing((1,), at_start=True)
 AFTER_QUARTER = Timing((3, 6, 9, 12), lag=3)
+AFTER_HALF_YEAR = Timing((6, 12), lag=3)
+AFTER_YEAR = Timing((12,), lag=3)
 SETTLEMENT = Timing((12,), lag=9)
 """A settlement of the year in September of the next: an assumption for what is measured after the year's end."""
 
@@ -99,5 +101,23 @@ TIMING: Mapping[str, Timing] = {
     "population_payment": IN_ADVANCE_QUARTERLY,
     "visit_fees": CLAIMS,
     "performance_adjustment": AFTER_QUARTER,
+    # Canada: capitation is monthly (Ontario Ministry of Health, page on FHG and FHO); that it comes on the first day,
+    # and when all else comes, is assumed.
+    "base_capitation": IN_ADVANCE_MONTHLY,
+    "capitation": IN_ADVANCE_MONTHLY,
+    "comprehensive_care": IN_ADVANCE_MONTHLY,
+    "roster_disincentive": IN_ADVANCE_MONTHLY,
+    "fees": CLAIMS,
+    "fees_not_enrolled": CLAIMS,
+    "blended_fees": CLAIMS,
+    "shadow_billing": CLAIMS,
+    "comprehensive_premium": CLAIMS,
+    "after_hours_premium": CLAIMS,
+    "negation": CLAIMS,
+    "time": CLAIMS,
+    "visits": CLAIMS,
+    "panel_complexity": AFTER_QUARTER,
+    "access_bonus": AFTER_HALF_YEAR,
+    "preventive_bonuses": AFTER_YEAR,
 }
 """The timing of each component, by its name."""

@@ -44,7 +44,9 @@ def components(payment: Payment, *, ax: Axes | None = None) -> Axes:
 
 
 def cash(flows: Mapping[str, CashFlow], practice=None, *, ax: Axes | None = None) -> Axes:
-    """Cash by month under several models: the balance at each month's end, the lowest point marked.
+    """Cash under several models, the lowest point marked.
+
+    It jumps on the first and the last day of a month, when money comes, and falls between them with the costs.
 
     Parameters
     ----------
@@ -71,13 +73,15 @@ def cash(flows: Mapping[str, CashFlow], practice=None, *, ax: Axes | None = None
     ax = axes(ax)
     last, ends = max(len(flow.balance.columns) for flow in flows.values()), {}
     for (name, flow), colour in zip(flows.items(), PALETTE.values(), strict=False):
-        by_month = flow.balance
-        by_month.insert(0, 0, flow.opening_cash)
-        heights = (by_month.sum() if practice is None else by_month.loc[practice]).to_numpy()
+        opening = flow.opening_cash.sum() if practice is None else flow.opening_cash[practice]
+        months = flow.table.groupby("month").sum() if practice is None else flow.table.loc[practice]
+        first_day = months["lowest"] - months["fixed_costs"] - months["visit_costs"]
+        heights = np.column_stack([first_day, months["lowest"], months["balance"]]).ravel()
+        days = (months.index.to_numpy()[:, None] + [-1, 0, 0]).ravel()
         # Nothing moves after the last month, so that all lines end together.
-        heights = np.pad(heights, (0, last + 1 - len(heights)), mode="edge")
-        ax.plot(heights, color=colour, lw=1.8)
-        ax.plot(heights.argmin(), heights.min(), "o", color=colour, ms=5)
+        days, heights = np.concatenate([[0], days, [last]]), np.concatenate([[opening], heights, heights[-1:]])
+        ax.plot(days, heights, color=colour, lw=1.6)
+        ax.plot(days[heights.argmin()], heights.min(), "o", color=colour, ms=5)
         ends[name] = (heights[-1], colour)
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
     ax.set_xlabel("Month")
