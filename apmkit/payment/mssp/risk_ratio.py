@@ -1,0 +1,74 @@
+"""How a benchmark follows the risk of an ACO's beneficiaries."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apmkit.payment.mssp.benchmark_steps import EnrolmentTable, Steps
+from apmkit.payment.rulebook import RulesInForce
+
+
+def risk_ratios(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dollars: np.ndarray) -> np.ndarray:
+    """Risk of the performance year over that of base year 3 by the rule in force, shape (ACOs, types).
+
+    Parameters
+    ----------
+    dollars : array
+        Historical benchmark times person years of the performance year, the weights of types in the aggregate.
+
+    References
+    ----------
+    42 CFR 425.604(a)(1)-(3) before July 2019; 42 CFR 425.605(a)(1) and 425.610(a)(2) after.
+    """
+    method = terms["benchmark.risk_method"]
+    return _METHODS[method](inputs, terms, steps, dollars)
+
+
+def _newly_and_continuously(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dollars) -> np.ndarray:
+    """HCC for the newly assigned; demographic factors for the continuously assigned, or HCC if it fell."""
+    new, hcc, demographic = (
+        inputs.factor(name) for name in ("risk_ratio_new", "risk_ratio_continuous", "demographic_ratio_continuous")
+    )
+    share = inputs.grid("continuous_share", least=0, most=1)
+    continuous = np.where(hcc < 1, hcc, demographic)
+    ratio = share * continuous + (1 - share) * new
+    words = (
+        "share of continuously assigned times demographic ratio (HCC ratio if it fell) plus the rest times HCC ratio"
+    )
+    steps.add("risk ratio", words, ratio, None, "factor", ["benchmark.risk_method"])
+    return ratio
+
+
+def _by_type(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dollars) -> np.ndarray:
+    cap = terms["benchmark.risk_cap"]
+    ratio = np.minimum(_change(inputs, "risk"), 1 + cap)
+    words = f"risk score of the year / by3, at most {1 + cap:g}"
+    steps.add("risk ratio", words, ratio, None, "factor", ["benchmark.risk_method", "benchmark.risk_cap"])
+    return ratio
+
+
+def _in_aggregate(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dollars: np.ndarray) -> np.ndarray:
+    names = ["benchmark.risk_method", "benchmark.risk_cap"]
+    hcc, demographic = _change(inputs, "risk"), _change(inputs, "demographic")
+    weights = dollars / dollars.sum(axis=1, keepdims=True)
+    growth, limit = (weights * hcc).sum(axis=1), (weights * demographic).sum(axis=1) + terms["benchmark.risk_cap"]
+    words = "risk score of the year / by3; total weighted by benchmark dollars"
+    steps.add("risk ratio before limit", words, hcc, growth, "factor", names)
+    words = f"demographic score of the year / by3; total is the limit, their mean plus {terms['benchmark.risk_cap']:g}"
+    steps.add("demographic ratio", words, demographic, limit, "factor", names)
+    ratio = hcc * np.minimum(1, limit / growth)[:, None]
+    steps.add(
+        "risk ratio", "scaled down where the total is over the limit", ratio, np.minimum(growth, limit), "factor", names
+    )
+    return ratio
+
+
+def _change(inputs: EnrolmentTable, name: str) -> np.ndarray:
+    return inputs.grid(name, above=0) / inputs.grid(f"{name}_by3", above=0)
+
+
+_METHODS = {
+    "newly and continuously assigned": _newly_and_continuously,
+    "capped by enrolment type": _by_type,
+    "capped in aggregate": _in_aggregate,
+}
