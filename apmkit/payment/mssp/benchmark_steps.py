@@ -14,6 +14,7 @@ from apmkit.payment.rulebook import RulesInForce
 from apmkit.payment.tables import Table
 
 _FACTORS = (0.5, 2.0)
+_SOURCES = (("citation", "; "), ("status", ", "))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class Steps:
     acos: pd.Index
     types: Sequence[str]
     terms: RulesInForce
-    _frames: list[pd.DataFrame] = field(default_factory=list, repr=False)
+    _rows: list[tuple] = field(default_factory=list, repr=False)
 
     def add(
         self,
@@ -107,20 +108,18 @@ class Steps:
     ) -> None:
         """Record a step: values by ACO and type, their total if it means something, and the rules it follows."""
         for name in parameters:
-            self.terms[name]
-        rules = self.terms.used.set_index("parameter").loc[list(parameters)]
-        frame = pd.DataFrame(values, columns=list(self.types))
-        frame.insert(0, "aco", self.acos)
-        frame.insert(1, "step", step)
-        frame.insert(2, "formula", formula)
-        frame["total"] = np.nan if total is None else total
-        frame["unit"] = unit
-        frame["citation"] = "; ".join(dict.fromkeys(rules["citation"]))
-        frame["status"] = ", ".join(dict.fromkeys(rules["status"]))
-        self._frames.append(frame)
+            self.terms[name]  # a look-up is what the result remembers
+        rules = [self.terms.rulebook.parameter(name).on(self.terms.day) for name in parameters]
+        citation, status = (sep.join(dict.fromkeys(getattr(rule, part) for rule in rules)) for part, sep in _SOURCES)
+        cells = np.column_stack([values, np.full(len(values), np.nan) if total is None else total])
+        self._rows.append((step, formula, cells, unit, citation, status))
 
     def frame(self) -> pd.DataFrame:
         """All steps, ACO by ACO."""
-        table = pd.concat(self._frames, ignore_index=True)
-        order = np.arange(len(table)).reshape(len(self._frames), len(self.acos)).T.ravel()
-        return table.iloc[order].reset_index(drop=True)
+        step, formula, cells, unit, citation, status = zip(*self._rows, strict=True)
+        n = len(self.acos)
+        table = pd.DataFrame(np.stack(cells, axis=1).reshape(n * len(cells), -1), columns=[*self.types, "total"])
+        words = {"aco": np.repeat(self.acos, len(cells)), "step": step * n, "formula": formula * n}
+        for position, (name, column) in enumerate(words.items()):
+            table.insert(position, name, column)
+        return table.assign(unit=unit * n, citation=citation * n, status=status * n)
