@@ -185,7 +185,7 @@ def _cents(amount: np.ndarray) -> np.ndarray:
 
 
 def _minimum_rate(table: AcoYears, two_sided: np.ndarray) -> np.ndarray:
-    given = table.numbers("minimum_savings_rate")
+    given = table.numbers("minimum_savings_rate").copy()
     missing = np.isnan(given)
     choices = ", ".join(
         f"{choice:g}" for choice in table.rules.parameter("minimum_savings_rate.choices").history[-1].value
