@@ -89,3 +89,169 @@ def cash(flows: Mapping[str, CashFlow], practice=None, *, ax: Axes | None = None
     ax.yaxis.set_major_formatter("{x:,.0f}")
     name_ends(ax, last, ends)
     return ax
+
+
+def gains_and_losses(comparison: ModelComparison, *, by: str = "risk", ax: Axes | None = None) -> Axes:
+    """What each practice gains or loses under each model against the base, by its risk, age or outside use.
+
+    Parameters
+    ----------
+    comparison : ModelComparison
+    by : str
+        "risk", "age" or "outside_use".
+    ax : Axes, optional
+        Where to draw.
+    """
+    from apmkit.payment.model_comparison import practice_attribute
+
+    values = practice_attribute(comparison.practices, by)
+    changes = comparison.changes
+    if changes.empty:
+        raise PaymentError("There is only the base: compare at least two models to see who gains.")
+    ax = axes(ax)
+    ends = {}
+    for colour, (label, change) in zip(_repeat(len(changes.columns)), changes.items(), strict=True):
+        ax.plot(values, change, "o", ms=4, color=colour, alpha=0.7)
+        slope, level = np.polyfit(values, change, 1) if np.ptp(values) > 0 else (0.0, change.mean())
+        line = np.array([values.min(), values.max()])
+        ax.plot(line, level + slope * line, color=colour, lw=1.6)
+        ends[label] = (level + slope * line[1], colour)
+    ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+    name_ends(ax, values.max(), ends)
+    ax.set_xlabel(_ATTRIBUTES[by])
+    ax.set_ylabel(f"Gain against {comparison.base}, {comparison.currency} per patient")
+    return ax
+
+
+def marginal_revenue(table: pd.DataFrame, *, currency: str = "", ax: Axes | None = None) -> Axes:
+    """What one more visit or patient pays under each model: the mean of practices, and their range.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `apmkit.payment.marginal_revenue`.
+    currency : str
+        For the axis.
+    ax : Axes, optional
+        Where to draw.
+    """
+    models = list(table.index.get_level_values("model").unique())
+    changes = list(table.index.get_level_values("change").unique())
+    ax = axes(ax, height=1.2 + 0.22 * len(table) + 0.2 * len(changes))
+    height = 0.8 / len(models)
+    for at, (model, colour) in enumerate(zip(models, _repeat(len(models)), strict=True)):
+        rows = table.loc[model].reindex(changes)
+        where = np.arange(len(changes)) + (at - (len(models) - 1) / 2) * height
+        ax.barh(where, rows["mean"], height=0.9 * height, color=colour, label=model)
+        ax.hlines(where, rows["lowest"], rows["highest"], color=PALETTE["grey"], lw=1.2)
+    ax.axvline(0, color=PALETTE["grey"], lw=0.9)
+    ax.set_yticks(range(len(changes)), [f"One more {change.replace('_', ' ')}" for change in changes])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"Change of pay, {currency}" if currency else "Change of pay")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def risk_adjustment(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Payment less spending by risk group, in per cent of spending, for each way to adjust.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `apmkit.payment.risk_adjustment_effect`.
+    ax : Axes, optional
+        Where to draw.
+    """
+    ax = axes(ax)
+    methods = table.index.get_level_values("method").unique()
+    width = 0.8 / len(methods)
+    for at, (method, colour) in enumerate(zip(methods, _repeat(len(methods)), strict=True)):
+        share = 100 * table.loc[method, "error_share"]
+        where = share.index + (at - (len(methods) - 1) / 2) * width
+        ax.bar(where, share, width=0.9 * width, color=colour, label=method.replace("_", " "))
+    ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+    ax.set_xticks(table.index.get_level_values("group").unique())
+    ax.set_xlabel("Group by risk, lowest first")
+    ax.set_ylabel("Payment less spending, % of spending")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def coding_drift(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Money paid for better coding alone, by year and rule.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `apmkit.payment.coding_drift`.
+    ax : Axes, optional
+        Where to draw.
+    """
+    ax = axes(ax)
+    share = 100 * table["overpayment_share"].unstack("method", sort=False)
+    ends = {}
+    for colour, (method, values) in zip(_repeat(len(share.columns)), share.items(), strict=True):
+        ax.plot(share.index, values, color=colour, marker="o", ms=4, lw=1.8)
+        ends[method.replace("_", " ")] = (values.iloc[-1], colour)
+    name_ends(ax, share.index[-1], ends)
+    ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+    ax.set_xlabel("Years of drift")
+    ax.set_ylabel("Overpayment, % of spending")
+    return ax
+
+
+def effort(responses: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """Change of services, and of services after hours (dashed), as capitation replaces fees: one colour a scenario.
+
+    Parameters
+    ----------
+    responses : dict of str to DataFrame
+        By scenario, from `EffortModel.respond` for terms that differ in capitation share.
+    ax : Axes, optional
+        Where to draw.
+    """
+    ax = axes(ax)
+    ends, last = {}, 0.0
+    for colour, (scenario, table) in zip(_repeat(len(responses)), responses.items(), strict=True):
+        for outcome, dashes in (("services", "-"), ("after_hours", "--")):
+            rows = table[table["outcome"] == outcome].sort_values("capitation_share")
+            share = 100 * rows["capitation_share"]
+            ax.plot(share, 100 * rows["change"], ls=dashes, color=colour, lw=1.8)
+            if rows["ci_low"].notna().all():
+                ax.fill_between(share, 100 * rows["ci_low"], 100 * rows["ci_high"], color=colour, alpha=0.2, lw=0)
+            label = f"{outcome.replace('_', ' ')}, {scenario}"
+            ends[label] = (100 * rows["change"].iloc[-1], colour)
+            last = max(last, share.iloc[-1])
+    name_ends(ax, last, ends)
+    ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+    ax.set_xlabel("Share of fees that capitation replaces, %")
+    ax.set_ylabel("Change, %")
+    return ax
+
+
+def multitask(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Effort and global outcome by reward: for the intermediate outcome in full lines, for the global one dashed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `apmkit.payment.reward_one_task`.
+    ax : Axes, optional
+        Where to draw.
+    """
+    ax = axes(ax)
+    names = {"measured": "measured task", "unmeasured": "unmeasured task", "outcome": "global outcome"}
+    for column, colour in zip(names, _COLOURS, strict=False):
+        for rewarded, dashes in (("intermediate", "-"), ("global", "--")):
+            rows = table[table["rewarded"] == rewarded]
+            ax.plot(rows["reward"], rows[column], ls=dashes, color=colour, lw=1.8,
+                    label=f"{names[column]}, {rewarded} outcome rewarded")  # fmt: skip
+    ax.axhline(1, color=PALETTE["grey"], lw=0.9)
+    ax.set_xlabel("Reward per unit, relative to the unrewarded benefit of a task")
+    ax.set_ylabel("Relative to no reward")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def _repeat(number):
+    return [_COLOURS[i % len(_COLOURS)] for i in range(number)]
