@@ -11,10 +11,19 @@ from apmkit.errors import PaymentError
 from apmkit.plots.style import PALETTE, axes, name_ends
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from apmkit.payment.cash_flow import CashFlow
+    from apmkit.payment.model_comparison import ModelComparison
     from apmkit.payment.result import Payment
+
+_ATTRIBUTES = {
+    "risk": "Mean risk score of the practice",
+    "age": "Mean age of the practice, years",
+    "outside_use": "Share of visits that go to other doctors",
+}
+_COLOURS = [colour for name, colour in PALETTE.items() if name not in ("grey", "light")]
 
 
 def components(payment: Payment, *, ax: Axes | None = None) -> Axes:
@@ -200,12 +209,12 @@ def coding_drift(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def effort(responses: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+def effort(responses: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
     """Change of services, and of services after hours (dashed), as capitation replaces fees: one colour a scenario.
 
     Parameters
     ----------
-    responses : dict of str to DataFrame
+    responses : mapping of str to DataFrame
         By scenario, from `EffortModel.respond` for terms that differ in capitation share.
     ax : Axes, optional
         Where to draw.
