@@ -5,16 +5,19 @@ from apmkit.payment.british_columbia import bc_lfp
 from apmkit.payment.capitation import CapitationSchedule, illustrative_schedule
 from apmkit.payment.cash_flow import CashFlow, Costs, cash_flow
 from apmkit.payment.cpc_plus import cpc_plus
+from apmkit.payment.effort import EffortModel, PaymentTerms, calibrate, respond_practices
 from apmkit.payment.episodes import bpci_advanced, cjr, episodes_of
 from apmkit.payment.fee_for_service import fee_for_service, salary
 from apmkit.payment.global_budget import all_payer_growth, budget_and_fees, maryland_global_budget
 from apmkit.payment.model_comparison import ModelComparison, compare_models, marginal_revenue
+from apmkit.payment.multitask import reward_one_task
 from apmkit.payment.ontario import access_bonus, ontario_fhg, ontario_fho
 from apmkit.payment.practice_assumptions import practice_assumptions
 from apmkit.payment.practices import Practices
 from apmkit.payment.primary_care_first import primary_care_first
 from apmkit.payment.reach import aco_reach, next_generation_aco
 from apmkit.payment.result import Payment
+from apmkit.payment.risk_adjustment import coding_drift, risk_adjustment_effect
 from apmkit.payment.rulebook import Rulebook, programmes, rulebook
 from apmkit.payment.spending import path_to_target, price_and_quantity, primary_care_share, reference_shares
 from apmkit.payment.synthetic_practices import synthetic_practices
@@ -24,8 +27,10 @@ __all__ = [
     "CapitationSchedule",
     "CashFlow",
     "Costs",
+    "EffortModel",
     "ModelComparison",
     "Payment",
+    "PaymentTerms",
     "Practices",
     "Rulebook",
     "Timing",
@@ -36,8 +41,10 @@ __all__ = [
     "bc_lfp",
     "bpci_advanced",
     "budget_and_fees",
+    "calibrate",
     "cash_flow",
     "cjr",
+    "coding_drift",
     "compare_models",
     "cpc_plus",
     "episodes_of",
@@ -55,6 +62,9 @@ __all__ = [
     "primary_care_share",
     "programmes",
     "reference_shares",
+    "respond_practices",
+    "reward_one_task",
+    "risk_adjustment_effect",
     "rulebook",
     "salary",
     "synthetic_practices",
