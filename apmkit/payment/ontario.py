@@ -16,6 +16,7 @@ from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
 
 _CENT = 0.01  # fees may come rounded
+_AGREEMENTS = {"FHO": "fho.agreement_before_fho_plus", "FHN": "fhn.agreement"}
 _COMPREHENSIVE_CARE = "comprehensive_care.illustrative_base_rate"
 
 
@@ -124,7 +125,8 @@ def ontario_fho(
         `months`. Emergency visits are not read: they do not count as outside use. Practice columns for the bonuses,
         each optional: `rate_flu65`, `rate_pap`, `rate_mammogram`, `rate_child_immunisation`, `rate_colorectal`.
     on : str or date
-        The day whose rules pay, YYYY-MM-DD. The FHO ends when the FHO+ begins.
+        The day whose rules pay, YYYY-MM-DD; from 2002 for the FHN, from 2006 for the FHO until the FHO+ of April 2026,
+        which is not among the rules.
     model : {"FHO", "FHN"}
     rules : Rulebook, optional
         The shipped rules `ontario` unless given.
@@ -162,11 +164,11 @@ def ontario_fho(
     [400.0, 60.0, 39.36]
     """
     check_canadian(practices, "The FHO or FHN")
-    if model not in ("FHO", "FHN"):
+    if model not in _AGREEMENTS:
         raise PaymentError(f"model is {model!r}; write FHO or FHN.")
     name = model.lower()
     terms = (rules or rulebook("ontario")).on(on)
-    terms[f"{name}.agreement"]  # refuses a day outside the agreement
+    terms[_AGREEMENTS[model]]  # refuses a day outside the agreement
     schedule = schedule_of(schedule, terms, f"{name}.illustrative_base_rate")
     comprehensive_care = schedule_of(comprehensive_care, terms, _COMPREHENSIVE_CARE)
     enrolled, roster = _rosters(practices)
