@@ -5,7 +5,7 @@ from apmkit.payment.british_columbia import bc_lfp
 from apmkit.payment.capitation import CapitationSchedule, illustrative_schedule
 from apmkit.payment.cash_flow import CashFlow, Costs, cash_flow
 from apmkit.payment.cpc_plus import cpc_plus
-from apmkit.payment.effort import EffortModel, PaymentTerms, calibrate, respond_practices
+from apmkit.payment.effort import EffortModel, PaymentTerms, calibrate_effort, respond_practices
 from apmkit.payment.episodes import bpci_advanced, cjr, episodes_of
 from apmkit.payment.fee_for_service import fee_for_service, salary
 from apmkit.payment.global_budget import all_payer_growth, budget_and_fees, maryland_global_budget
@@ -41,7 +41,7 @@ __all__ = [
     "bc_lfp",
     "bpci_advanced",
     "budget_and_fees",
-    "calibrate",
+    "calibrate_effort",
     "cash_flow",
     "cjr",
     "coding_drift",

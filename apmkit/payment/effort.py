@@ -199,7 +199,7 @@ class EffortModel:
         return np.concatenate([tasks, linked], axis=2)
 
 
-def calibrate(
+def calibrate_effort(
     scenario: str,
     *,
     on: str | datetime.date = "2012-04-01",
@@ -245,7 +245,7 @@ def calibrate(
 
     Examples
     --------
-    >>> model = calibrate("some_2020")
+    >>> model = calibrate_effort("some_2020")
     >>> reached = model.respond(model.after).set_index("outcome")["change"]
     >>> reached[["services", "after_hours"]].round(6).tolist()
     [-0.15, 0.08]

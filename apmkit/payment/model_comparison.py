@@ -178,14 +178,15 @@ def compare_models(
             raise PaymentError(f"Draw {draw} has other practices: redraw must give the same practices each time.")
         drawn.append(np.column_stack([pay(label, model, again).total for label, model in models.items()]))
     within = np.std(drawn, axis=0, ddof=1) if drawn else np.empty((0, len(models)))
-    notes = [f"{label}: {note}" for label, payment in payments.items() for note in payment.notes]
+    own = practices.notes
+    notes = [f"{label}: {note}" for label, payment in payments.items() for note in payment.notes if note not in own]
     return ModelComparison(
         practices=practices,
         revenue=pd.DataFrame({label: payment.total for label, payment in payments.items()}),
         within=pd.DataFrame(within, index=practices.index[: len(within)], columns=list(models)),
         base=base,
         currency=practices.currency,
-        notes=tuple(dict.fromkeys([*practices.notes, *notes])),
+        notes=(*own, *notes),
     )
 
 
@@ -200,7 +201,8 @@ def marginal_revenue(
     """What one more visit, visit after hours, visit elsewhere or enrolled patient changes in pay.
 
     Each model is run again on changed practices, so that caps and floors count. The changes befall patients on the
-    roster, drawn at random from each practice. A visit carries the mean fee of its practice.
+    roster, drawn at random from each practice. A visit carries the mean fee of its practice; one more patient is a copy
+    of such a patient, with all visits.
 
     Parameters
     ----------
@@ -218,7 +220,7 @@ def marginal_revenue(
     Returns
     -------
     DataFrame
-        By `model` and `change` (visit, after_hours_visit, visit_elsewhere, enrolled_patient): `mean`, `lowest` and
+        By `model` and `change` (visit, visit_after_hours, visit_elsewhere, enrolled_patient): `mean`, `lowest` and
         `highest` over practices, in currency. A change of columns that the patients lack is left out.
 
     Raises
@@ -323,7 +325,7 @@ def _changed(practices, number, hours_per_visit, seed):
     changes = {"visit": practices.change(more(["visits"], ["fees"]), longer)}
     if {"visits_after_hours", "fees_after_hours"} <= set(table):
         late = more(["visits", "visits_after_hours"], ["fees", "fees_after_hours"])
-        changes["after_hours_visit"] = practices.change(late, longer)
+        changes["visit_after_hours"] = practices.change(late, longer)
     if {"visits_elsewhere", "fees_elsewhere"} <= set(table):
         changes["visit_elsewhere"] = practices.change(more(["visits_elsewhere"], ["fees_elsewhere"]))
     patients = pd.concat([table, table.iloc[picked]], ignore_index=True)

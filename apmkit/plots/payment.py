@@ -47,6 +47,7 @@ def components(payment: Payment, *, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(sums)), [name.replace("_", " ").capitalize() for name in sums.index])
     ax.invert_yaxis()
     ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel(f"{payment.currency}, all rows")
     ax.set_title(payment.model)
     return ax
@@ -144,25 +145,29 @@ def marginal_revenue(table: pd.DataFrame, *, currency: str = "", ax: Axes | None
     ax : Axes, optional
         Where to draw.
     """
-    models = list(table.index.get_level_values("model").unique())
     changes = list(table.index.get_level_values("change").unique())
-    ax = axes(ax, height=1.2 + 0.22 * len(table) + 0.2 * len(changes))
-    height = 0.8 / len(models)
-    for at, (model, colour) in enumerate(zip(models, _repeat(len(models)), strict=True)):
-        rows = table.loc[model].reindex(changes)
-        where = np.arange(len(changes)) + (at - (len(models) - 1) / 2) * height
-        ax.barh(where, rows["mean"], height=0.9 * height, color=colour, label=model)
-        ax.hlines(where, rows["lowest"], rows["highest"], color=PALETTE["grey"], lw=1.2)
+    ax = axes(ax, height=1.2 + 0.24 * (len(table) + 2 * len(changes)))
+    where, names, at = [], [], 0
+    for change in changes:
+        rows = table.xs(change, level="change")
+        at += 1
+        ax.annotate(f"One more {change.replace('_', ' ')}", (1, at), xycoords=("axes fraction", "data"), xytext=(-6, 0),
+                    textcoords="offset points", va="center", ha="right", fontsize="small", color=PALETTE["grey"])  # fmt: skip
+        for model, row in rows.iterrows():
+            at += 1
+            ax.barh(at, row["mean"], color=PALETTE["blue" if row["mean"] >= 0 else "orange"])
+            ax.hlines(at, row["lowest"], row["highest"], color=PALETTE["grey"], lw=1.2)
+            where.append(at)
+            names.append(model)
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(range(len(changes)), [f"One more {change.replace('_', ' ')}" for change in changes])
+    ax.set_yticks(where, names)
     ax.invert_yaxis()
     ax.set_xlabel(f"Change of pay, {currency}" if currency else "Change of pay")
-    ax.legend(frameon=False, fontsize="small")
     return ax
 
 
 def risk_adjustment(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Payment less spending by risk group, in per cent of spending, for each way to adjust.
+    """Payment less spending per patient by risk group, for each way to adjust.
 
     Parameters
     ----------
@@ -175,13 +180,14 @@ def risk_adjustment(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     methods = table.index.get_level_values("method").unique()
     width = 0.8 / len(methods)
     for at, (method, colour) in enumerate(zip(methods, _repeat(len(methods)), strict=True)):
-        share = 100 * table.loc[method, "error_share"]
-        where = share.index + (at - (len(methods) - 1) / 2) * width
-        ax.bar(where, share, width=0.9 * width, color=colour, label=method.replace("_", " "))
+        error = table.loc[method, "error"]
+        where = error.index + (at - (len(methods) - 1) / 2) * width
+        ax.bar(where, error, width=0.9 * width, color=colour, label=method.replace("_", " "))
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
     ax.set_xticks(table.index.get_level_values("group").unique())
     ax.set_xlabel("Group by risk, lowest first")
-    ax.set_ylabel("Payment less spending, % of spending")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.set_ylabel("Payment less spending per patient")
     ax.legend(frameon=False, fontsize="small")
     return ax
 
