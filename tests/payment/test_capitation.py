@@ -126,6 +126,12 @@ def test_factors_without_a_base_rate_or_in_money_are_refused():
         CapitationSchedule(factors, base_rate=150)
 
 
+@pytest.mark.parametrize(("age", "sex"), [(-1, "F"), (np.nan, "F"), (40, "X"), (40, None)])
+def test_a_patient_of_no_age_or_sex_has_no_rate(age, sex):
+    with pytest.raises(PaymentError, match="ages from 0 and for the sexes F and M only"):
+        CapitationSchedule(bands()).rates([40, age], ["F", sex])
+
+
 def test_what_is_no_table_or_file_is_refused(tmp_path):
     with pytest.raises(PaymentError, match="bands must be a DataFrame, not list"):
         CapitationSchedule([1, 2])
