@@ -11,8 +11,8 @@ import pandas as pd
 from apmkit.errors import PaymentError
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, rulebook
-from apmkit.payment.tables import Table
+from apmkit.payment.rulebook import Rulebook
+from apmkit.payment.tables import Table, rules_on
 
 _TYPES = ("medical", "surgical")
 _CATEGORIES = ("excellent", "good", "acceptable", "below acceptable")
@@ -67,12 +67,12 @@ def bpci_advanced(episodes: pd.DataFrame, *, on: str | datetime.date, rules: Rul
     {'benchmark': 3000000.0, 'discount': -90000.0, 'spending': -2750000.0, 'quality': -3200.0, 'stop_limit': 0.0,
      'total': 156800.0}
     """
-    terms = (rules or rulebook("bpci_advanced")).on(on)
+    terms = rules_on(on, "bpci_advanced", rules)
     table, codes, initiators = _read(episodes, "initiator")
     count, spending = table.numbers("episodes", least=1), table.numbers("spending", least=0)
     price, score = table.numbers("benchmark_price", least=0), table.numbers("quality_score", 0, 1)
-    kind = table.words("type", _TYPES)
-    rate = np.where(kind == "medical", terms["discount.medical"], terms["discount.surgical"])
+    rate = pd.Series(table.words("type", _TYPES))
+    rate = rate.map({kind: terms[f"discount.{kind}"] for kind in rate.unique()}).to_numpy()
 
     def summed(values):
         return np.bincount(codes, weights=values)
@@ -107,6 +107,7 @@ def bpci_advanced(episodes: pd.DataFrame, *, on: str | datetime.date, rules: Rul
             index=initiators,
         ),
         terms=[terms],
+        notes=episodes.attrs.get("notes", ()),
     )
 
 
@@ -162,7 +163,7 @@ def cjr(episodes: pd.DataFrame, *, on: str | datetime.date, rules: Rulebook | No
     {'expected': 1100000.0, 'discount': -22000.0, 'spending': -1000000.0, 'not_payable': 0.0, 'stop_limit': -24100.0,
      'total': 53900.0}
     """
-    terms = (rules or rulebook("cjr")).on(on)
+    terms = rules_on(on, "cjr", rules)
     table, codes, hospitals = _read(episodes, "hospital")
     count, spending = table.numbers("episodes", least=1), table.numbers("spending", least=0)
     own = terms["target.hospital_share"]
@@ -187,12 +188,12 @@ def cjr(episodes: pd.DataFrame, *, on: str | datetime.date, rules: Rulebook | No
     refused = gains & ~np.isin(quality, terms["quality.paid"])
     between = ~gains & (difference > 0)
     owed = np.where(refused | between, 0.0, difference)
-    loss = np.where(rural, terms["stop.loss_rural"], terms["stop.loss"])
+    loss = np.where(rural, terms["stop.loss_rural"] if rural.any() else 0, terms["stop.loss"])
     limited = np.clip(owed, -_cents(loss * target), _cents(terms["stop.gain"] * target))
     reason = _reasons(owed, limited)
     reason[refused] = "no payment: quality below acceptable"
     reason[between] = "none: spending lies between the targets of payment and repayment"
-    reason[(owed < 0) & (loss == 0)] = "no repayment in the first year"
+    reason[(owed < 0) & (loss == 0)] = "no repayment: the stop-loss limit is zero"
     return Payment.from_components(
         model=terms.rulebook.title,
         currency="USD",
@@ -216,6 +217,7 @@ def cjr(episodes: pd.DataFrame, *, on: str | datetime.date, rules: Rulebook | No
             index=hospitals,
         ),
         terms=[terms],
+        notes=episodes.attrs.get("notes", ()),
     )
 
 
@@ -236,7 +238,8 @@ def episodes_of(practices: Practices, prices: Mapping[str, float], types: Mappin
     -------
     DataFrame
         One row per practice and category that has episodes: `initiator`, `category`, `type`, `episodes`, `spending`,
-        `benchmark_price`, `quality_score`.
+        `benchmark_price`, `quality_score`. Its `attrs["notes"]` says where patients are synthetic, and so does what is
+        paid for them.
 
     Raises
     ------
@@ -264,7 +267,9 @@ def episodes_of(practices: Practices, prices: Mapping[str, float], types: Mappin
         episodes=("spending", "size"), spending=("spending", "sum"), quality_score=("quality_score", "first")
     )
     rows = rows.reset_index()
-    return rows.assign(type=rows["category"].map(types), benchmark_price=rows["category"].map(prices))
+    rows = rows.assign(type=rows["category"].map(types), benchmark_price=rows["category"].map(prices))
+    rows.attrs["notes"] = practices.notes
+    return rows
 
 
 def _read(episodes: pd.DataFrame, row: str) -> tuple[Table, np.ndarray, pd.Index]:

@@ -9,11 +9,10 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
-from apmkit.payment.tables import Table
+from apmkit.payment.rulebook import Rulebook, RulesInForce
+from apmkit.payment.tables import Table, rules_on
 
 _FACTORS = ("demographic", "quality", "uncompensated_care", "payer_mix")
-_AMOUNTS = ("market_shift", "unregulated")
 
 
 def maryland_global_budget(
@@ -69,28 +68,31 @@ def maryland_global_budget(
     {'base': 100000000.0, 'inflation': 3000000.0, 'demographic': 1030000.0, 'quality': 0.0, 'uncompensated_care': 0.0,
      'payer_mix': 0.0, 'market_shift': 1000000.0, 'unregulated': 0.0, 'outside_corridor': 0.0, 'total': 105030000.0}
     """
-    terms = (rules or rulebook("maryland")).on(on)
+    terms = rules_on(on, "maryland", rules)
     table = Table(hospitals, "hospitals", "hospital")
     names = table.names
     base = table.numbers("base_revenue", least=0.01)
-    absent = [column for column in (*_FACTORS, *_AMOUNTS) if column not in table]
+    absent = [column for column in (*_FACTORS, "market_shift", "unregulated") if column not in table]
     zero = np.zeros(len(names))
     components, budget = {"base": base}, base
     for column in ("inflation", *_FACTORS):
         components[column] = zero if column in absent else budget * table.numbers(column, least=-1)
         budget = budget + components[column]
-    shift, left = (zero if column in absent else table.numbers(column) for column in _AMOUNTS)
-    components |= {"market_shift": terms["market_shift.variable_cost_factor"] * shift, "unregulated": -left}
-    budget = budget + components["market_shift"] + components["unregulated"]
+    shift = left = zero
+    if "market_shift" in table:
+        shift = terms["market_shift.variable_cost_factor"] * table.numbers("market_shift")
+    if "unregulated" in table:
+        left = table.numbers("unregulated", least=0)
+    components |= {"market_shift": shift, "unregulated": -left}
+    budget = budget + shift - left
     if (budget < 0).any():
         name = names[int(np.argmin(budget))]
         raise PaymentError(f"The budget of hospital {name} is negative; look at its shifts, which exceed its revenue.")
-    expected = volume = np.ones(len(names))
+    volume_change = rate = zero
     if "volume" in table or "expected_volume" in table:
         expected, volume = (table.numbers(column, least=1e-9) for column in ("expected_volume", "volume"))
-    rate = _rate_change(expected, volume, terms)
-    collected = budget * volume / expected * (1 + rate)
-    components["outside_corridor"] = collected - budget
+        volume_change, rate = volume / expected - 1, _rate_change(expected, volume, terms)
+    components["outside_corridor"] = budget * ((1 + volume_change) * (1 + rate) - 1)
     return Payment.from_components(
         model=terms.rulebook.title,
         currency="USD",
@@ -99,7 +101,7 @@ def maryland_global_budget(
         details=pd.DataFrame(
             {
                 "budget_growth": budget / base - 1,
-                "volume_change": volume / expected - 1,
+                "volume_change": volume_change,
                 "rate_change": rate,
             },
             index=names,
@@ -156,7 +158,7 @@ def budget_and_fees(
     10400.0      104000000.0    100000000.0            0.00
     11000.0      110000000.0    104500000.0            0.95
     """
-    terms = (rules or rulebook("maryland")).on(on)
+    terms = rules_on(on, "maryland", rules)
     volumes = np.atleast_1d(np.asarray(volumes, dtype=float))
     for name, values in (("budget", budget), ("expected_volume", expected_volume), ("volumes", volumes)):
         if not (np.isfinite(values) & (np.asarray(values) > 0)).all():
@@ -214,7 +216,7 @@ def all_payer_growth(
         raise PaymentError(f"The all-payer limit needs the result of maryland_global_budget, not of {budgets.model}.")
     if not population_growth > -1:
         raise PaymentError(f"population_growth is {population_growth!r}; give a share, for instance 0.005 for 0.5 %.")
-    terms = (rules or rulebook("maryland")).on(on)
+    terms = rules_on(on, "maryland", rules)
     base = budgets.table["base"].sum()
     approved = (budgets.total - budgets.table["outside_corridor"]).sum()
     limit = terms["all_payer.growth_limit"]

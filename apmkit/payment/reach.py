@@ -10,8 +10,8 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, rulebook
-from apmkit.payment.tables import Table
+from apmkit.payment.rulebook import Rulebook
+from apmkit.payment.tables import Table, rules_on
 
 
 def aco_reach(
@@ -67,7 +67,7 @@ def aco_reach(
     """
     if option not in ("professional", "global"):
         raise PaymentError(f"option is {option!r}; write professional or global.")
-    terms = (rules or rulebook("aco_reach")).on(on)
+    terms = rules_on(on, "aco_reach", rules)
     table = Table(acos, "ACOs", "aco")
     names = table.names
     given, spending = table.numbers("benchmark", least=0.01), table.numbers("spending", least=0)
@@ -142,7 +142,7 @@ def next_generation_aco(
     """
     if arrangement not in ("partial", "full"):
         raise PaymentError(f"arrangement is {arrangement!r}; write partial (A) or full (B).")
-    terms = (rules or rulebook("next_generation_aco")).on(on)
+    terms = rules_on(on, "next_generation_aco", rules)
     low, high = terms["cap.smallest"], terms["cap.largest"]
     if not low <= cap <= high:
         raise PaymentError(f"cap is {cap!r}; an ACO chooses from {low:g} to {high:g} of its benchmark.")

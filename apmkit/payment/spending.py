@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.payment.rulebook import Rulebook, rulebook
-from apmkit.payment.tables import Table
+from apmkit.payment.rulebook import Rulebook
+from apmkit.payment.tables import Table, rules_on
 
 _DEFINED_ON = "2020-01-01"
 _DEFINITIONS = ("narrow", "broad")
@@ -63,7 +63,7 @@ def primary_care_share(
     """
     if definition not in _DEFINITIONS:
         raise PaymentError(f"definition is {definition!r}; write narrow or broad.")
-    terms = (rules or rulebook("primary_care_spending")).on(_DEFINED_ON)
+    terms = rules_on(_DEFINED_ON, "primary_care_spending", rules)
     parts = [dict(terms[f"definition.{name}"]) for name in _DEFINITIONS]
     counted = parts[0] | (parts[1] if definition == "broad" else {})
     table = Table(spending, "spending", "provider")
@@ -93,7 +93,7 @@ def reference_shares(rules: Rulebook | None = None) -> pd.DataFrame:
     0  United States, narrow definition  2013  0.062
     1  United States, narrow definition  2020  0.046
     """
-    table = (rules or rulebook("primary_care_spending")).table()
+    table = rules_on(_DEFINED_ON, "primary_care_spending", rules).rulebook.table()
     table = table[table["parameter"].str.startswith(("reference.", "target."))]
     years = [day.year for day in table["effective"]]
     shares = pd.DataFrame({"what": table["label"], "year": years, "share": table["value"].astype(float)})

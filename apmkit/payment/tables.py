@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,21 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
+
+
+def rules_on(day: str | datetime.date, programme: str, rules: Rulebook | None) -> RulesInForce:
+    """The shipped rules of a programme on a day, or those given instead.
+
+    Raises
+    ------
+    PaymentError
+        `rules` is no Rulebook.
+    """
+    book = rulebook(programme) if rules is None else rules
+    if not isinstance(book, Rulebook):
+        raise PaymentError(f"rules is of type {type(book).__name__}; give a Rulebook, as rulebook({programme!r}) does.")
+    return book.on(day)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +80,9 @@ class Table:
         PaymentError
             The column is absent, or a value is missing, no number or out of bounds.
         """
+        given = self._column(column)
         try:
-            values = self._column(column).to_numpy(dtype=float, na_value=np.nan)
+            values = given.to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
             raise PaymentError(f"The column {column} of {self.what} is not numeric; give numbers.") from None
         if (wrong := ~np.isfinite(values)).any():
