@@ -158,7 +158,7 @@ def cash_flow(
     opening_cash=0.0,
     claims_lag: int = 1,
     timing: Mapping[str, Timing] | None = None,
-    extra: Mapping[str, object] | None = None,
+    extra: Mapping | None = None,
 ) -> CashFlow:
     """Cash by month of practices that start with nothing outstanding.
 
@@ -180,9 +180,9 @@ def cash_flow(
         Months until claims are paid.
     timing : mapping of str to Timing, optional
         Timing of components by name, for those that arrive otherwise or are not in `TIMING`.
-    extra : mapping of str to array of shape (months,) or (n, months), or DataFrame by practice, optional
+    extra : mapping of str to float, array of shape (months,) or (n, months), or DataFrame by practice, optional
         Other money by month, negative where it is taken: an advance and its recoupment, a loan, claims of the year
-        before. It arrives on the first day.
+        before. It arrives on the first day; a single number in the first month.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def cash_flow(
     [140.0, 6.0]
     """
     check_practices(practices)
-    years = [payments] if isinstance(payments, Payment) else list(payments)
+    years = list(payments) if isinstance(payments, Sequence) else [payments]
     _check_payments(years, practices)
     costs = Costs.illustrative(practices) if costs is None else costs
     due = _timing_of(years, timing or {}, whole_months(claims_lag, "claims_lag"))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+from apmkit.options import numbers
 from apmkit.payment.fee_for_service import fees_of
 from apmkit.payment.inputs import per_practice, rules_in_force
 from apmkit.payment.practices import Practices
@@ -156,7 +157,7 @@ def _tiers(
         region = score[attributed]
         notes.append("Limits of the risk tiers are those of the attributed beneficiaries themselves, not of a region.")
     else:
-        region = np.asarray(region_risk, dtype=float).ravel()
+        region = numbers(region_risk, "region_risk").ravel()
         if not len(region) or not (np.isfinite(region) & (region > 0)).all():
             raise PaymentError("region_risk must hold risk scores above 0; drop missing ones.")
     shares = list(terms["tier_limits"]) + ([terms["track2.complex_limit"]] if track == 2 else [])
