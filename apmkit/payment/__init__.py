@@ -10,6 +10,14 @@ from apmkit.payment.episodes import bpci_advanced, cjr, episodes_of
 from apmkit.payment.fee_for_service import fee_for_service, salary
 from apmkit.payment.global_budget import all_payer_growth, budget_and_fees, maryland_global_budget
 from apmkit.payment.model_comparison import ModelComparison, compare_models, marginal_revenue
+from apmkit.payment.mssp import (
+    Reconciliation,
+    explain_settlement,
+    minimum_savings_rate,
+    published_aco_years,
+    reconcile_mssp,
+    settle_mssp,
+)
 from apmkit.payment.multitask import reward_one_task
 from apmkit.payment.ontario import access_bonus, ontario_fhg, ontario_fho
 from apmkit.payment.practice_assumptions import practice_assumptions
@@ -32,6 +40,7 @@ __all__ = [
     "Payment",
     "PaymentTerms",
     "Practices",
+    "Reconciliation",
     "Rulebook",
     "Timing",
     "access_bonus",
@@ -48,10 +57,12 @@ __all__ = [
     "compare_models",
     "cpc_plus",
     "episodes_of",
+    "explain_settlement",
     "fee_for_service",
     "illustrative_schedule",
     "marginal_revenue",
     "maryland_global_budget",
+    "minimum_savings_rate",
     "next_generation_aco",
     "ontario_fhg",
     "ontario_fho",
@@ -61,11 +72,14 @@ __all__ = [
     "primary_care_first",
     "primary_care_share",
     "programmes",
+    "published_aco_years",
+    "reconcile_mssp",
     "reference_shares",
     "respond_practices",
     "reward_one_task",
     "risk_adjustment_effect",
     "rulebook",
     "salary",
+    "settle_mssp",
     "synthetic_practices",
 ]

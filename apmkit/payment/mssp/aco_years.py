@@ -89,6 +89,8 @@ class AcoYears:
             )
         if column == "disaster_adjustment":
             self._refuse(values > 0, column, values, "write what the loss shrinks by as a negative amount")
+        elif column == "participant_revenue":
+            self._refuse(values <= 0, column, values, "give the Part A and B revenue in USD, above 0")
         else:
             self._refuse(values < 0, column, values, "it cannot be negative")
         return values

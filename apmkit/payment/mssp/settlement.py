@@ -13,8 +13,7 @@ from apmkit.payment.mssp.minimum_savings_rate import rate_of_size
 from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook, rulebook
 
-HALF_A_CENT = 0.005
-"""Savings this much short of the minimum reach it: money is counted in cents."""
+_HALF_A_CENT = 0.005  # money is counted in cents: savings less than this short of the minimum reach it
 
 REASONS = (
     "Spending equals the benchmark",
@@ -57,7 +56,7 @@ def settle_mssp(
         * `beneficiaries` (assigned): the minimum savings rate of one-sided ACOs, and shares below it from 2024;
         * `minimum_savings_rate`: chosen by two-sided ACOs; wins over the table for one-sided ones;
         * `quality_score` (0 to 1), `met_quality_standard`, `met_alternative_standard`: the sharing rate, and the loss
-          rate of Tracks 2 and 3 and ENHANCED;
+          rate of Tracks 2 and 3 and ENHANCED; before 2021 the standard counts as met unless it is False;
         * `final_sharing_rate`, `final_loss_rate`: as published; they win over rates worked out from quality;
         * `participant_revenue` (Part A and B revenue of the ACO's participants): the loss limit of Track 1+ and BASIC;
         * `loss_limit`: in USD, wins over the limits of the track;
@@ -107,7 +106,7 @@ def settle_mssp(
     two_sided = table.has_rule("loss_rate", "loss_rate_floor")
     minimum = _minimum_rate(table, two_sided)
 
-    enough = np.abs(difference) >= minimum * benchmark - HALF_A_CENT
+    enough = np.abs(difference) >= minimum * benchmark - _HALF_A_CENT
     saved, lost = enough & (difference > 0), enough & (difference < 0) & two_sided
     reduced = _shares_below_minimum(table, (difference > 0) & ~saved)
     inside = (1 - table.rule("sharing.first_dollar", saved | lost, absent=1.0)) * minimum * benchmark
@@ -126,9 +125,17 @@ def settle_mssp(
 
     loss_rate = _loss_rate(table, lost)
     loss = np.where(lost, loss_rate, 0) * shared
-    limit, revenue_known = _loss_limit(table, loss, unknown_revenue)
+    emergency = table.rule("disaster.emergency_months", loss > 0, absent=0.0) / 12
+    limit, revenue_known = _loss_limit(table, loss)
+    guessed = ~revenue_known & (emergency < 1)
+    if unknown_revenue == "refuse":
+        table.require(
+            "participant_revenue",
+            guessed,
+            "it limits this loss: give it or the loss_limit, or settle with unknown_revenue='benchmark'",
+        )
     limited = np.minimum(loss, limit)
-    owed = _cents(loss), _cents(limited), _cents(limited - _disaster_relief(table, limited))
+    owed = _cents(loss), _cents(limited), _cents(limited - _disaster_relief(table, limited, emergency))
 
     components = {
         "shared_savings": earned[0],
@@ -175,7 +182,7 @@ def settle_mssp(
         index=table.index,
         details=details,
         terms=table.readings,
-        notes=_notes(revenue_known),
+        notes=_notes(guessed),
     )
 
 
@@ -251,6 +258,8 @@ def _loss_rate(table: AcoYears, lost: np.ndarray) -> np.ndarray:
     if scaled.any():
         score, met = table.numbers("quality_score"), table.numbers("met_quality_standard")
         failed = (met == 0) & (table.numbers("met_alternative_standard") != 1)
+        unknown = scaled & np.isnan(met) & (table.rule("quality.rule", scaled, absent="") != "score")
+        table.require("met_quality_standard", unknown, "write True or False, or give the final_loss_rate")
         table.require(
             "quality_score", scaled & ~failed & np.isnan(score), "losses scale with it; give it or the final_loss_rate"
         )
@@ -262,7 +271,7 @@ def _loss_rate(table: AcoYears, lost: np.ndarray) -> np.ndarray:
     return np.where(lost, rate, np.nan)
 
 
-def _loss_limit(table: AcoYears, loss: np.ndarray, unknown_revenue: str) -> tuple[np.ndarray, np.ndarray]:
+def _loss_limit(table: AcoYears, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Loss limits in USD, and whether the revenue that a limit depends on is known."""
     limit, owes = table.numbers("loss_limit"), loss > 0
     by_rule = owes & np.isnan(limit)
@@ -285,31 +294,22 @@ def _loss_limit(table: AcoYears, loss: np.ndarray, unknown_revenue: str) -> tupl
     of_revenue = by_rule & table.has_rule("loss_limit_revenue") & ~exempt & (loss > 0)
     revenue = table.numbers("participant_revenue")
     known = ~(of_revenue & np.isnan(revenue))
-    if unknown_revenue == "refuse":
-        table.require(
-            "participant_revenue",
-            ~known,
-            "it limits this loss: give it or the loss_limit, or settle with unknown_revenue='benchmark'",
-        )
     by_revenue = table.rule("loss_limit_revenue", of_revenue, of_track=True) * revenue
     limit = np.where(by_rule, np.fmin(of_benchmark, by_revenue), limit)
     return np.where(owes, limit, np.inf), known
 
 
-def _disaster_relief(table: AcoYears, loss: np.ndarray) -> np.ndarray:
+def _disaster_relief(table: AcoYears, loss: np.ndarray, emergency: np.ndarray) -> np.ndarray:
     """What extreme and uncontrollable circumstances take off a loss: all of it in a year that was one emergency."""
-    owes = loss > 0
-    share = table.rule("disaster.emergency_months", owes, absent=0.0) / 12
     given = -table.numbers("disaster_adjustment")
-    relief = np.where(np.isnan(given) | (share >= 1), share * loss, given)
-    return np.where(owes, np.minimum(relief, loss), 0)
+    relief = np.where(np.isnan(given) | (emergency >= 1), emergency * loss, given)
+    return np.minimum(relief, loss)
 
 
-def _notes(revenue_known: np.ndarray) -> list[str]:
-    unknown = int((~revenue_known).sum())
-    if not unknown:
+def _notes(guessed: np.ndarray) -> list[str]:
+    if not guessed.any():
         return []
     return [
-        f"In {unknown:,} of {len(revenue_known):,} rows the loss limit depends on a participant revenue that is not "
+        f"In {guessed.sum():,} of {len(guessed):,} rows the loss limit depends on a participant revenue that is not "
         "given; the limit on the benchmark was applied, so the loss shown is the highest it can be."
     ]
