@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from apmkit.columns import count
 from apmkit.errors import PaymentError
 from apmkit.payment.fee_for_service import fees_of
 from apmkit.payment.inputs import check_practices, per_practice
@@ -36,8 +37,8 @@ class Costs:
         Where they come from.
     """
 
-    per_physician: object
-    per_visit: object
+    per_physician: float | np.ndarray | pd.Series
+    per_visit: float | np.ndarray | pd.Series
     note: str = "Costs are given by the user."
 
     @classmethod
@@ -231,6 +232,10 @@ def cash_flow(
     at_end = sum((flows[name] for name, t in due.items() if not t.at_start), np.zeros(shape, dtype=np.int64))
     columns = {**flows, "lowest": balance - at_end, "balance": balance}
     months = range(1, shape[1] + 1)
+    when = (
+        f"Nothing is outstanding at the start, claims are paid after {count(claims_lag, 'month')}, and costs end with "
+        f"month {paid_months}."
+    )
     return CashFlow(
         model=", then ".join(dict.fromkeys(paid.model for paid in years)),
         currency=practices.currency,
@@ -239,7 +244,7 @@ def cash_flow(
             index=pd.MultiIndex.from_product([practices.index, months], names=[practices.index.name, "month"]),
         ),
         opening_cash=pd.Series(opening / 100, index=practices.index),
-        notes=tuple(dict.fromkeys([costs.note, *(note for paid in years for note in paid.notes)])),
+        notes=tuple(dict.fromkeys([when, costs.note, *(note for paid in years for note in paid.notes)])),
     )
 
 

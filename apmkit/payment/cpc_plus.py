@@ -10,7 +10,7 @@ import pandas as pd
 from apmkit.errors import PaymentError
 from apmkit.options import numbers
 from apmkit.payment.fee_for_service import fees_of
-from apmkit.payment.inputs import per_practice, rules_in_force
+from apmkit.payment.inputs import attributed, per_practice, rules_in_force, too_few
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook, RulesInForce
@@ -90,9 +90,9 @@ def cpc_plus(
     terms = rules_in_force("cpc_plus", rules, on, practices)
     if track not in (1, 2):
         raise PaymentError(f"CPC+ has no track {track!r}; write 1 or 2.")
-    attributed = practices.patient("enrolled") if "enrolled" in practices.patients else np.ones(len(practices.patients))
-    months = practices.patient("months") * attributed
-    tier, notes = _tiers(practices, terms, track, attributed == 1, region_risk)
+    own = attributed(practices)
+    months = practices.patient("months") * own
+    tier, notes = _tiers(practices, terms, track, own, region_risk)
     fee = np.asarray(terms[f"track{track}.care_management_fee"], dtype=float)
     practice_months = practices.sums(months)
     earnable = {part: practice_months * terms[f"track{track}.incentive_{part}"] for part in ("quality", "utilisation")}
@@ -106,13 +106,13 @@ def cpc_plus(
         "incentive_in_advance": sum(earnable.values()),
         "incentive_repaid": -sum(missed.values()),
     }
-    beneficiaries = practices.sums(attributed)
+    beneficiaries = practices.sums(own)
     with np.errstate(invalid="ignore"):
         details = pd.DataFrame(
             {
                 "attributed": beneficiaries.astype(int),
                 **{
-                    ("complex" if k == 4 else f"tier_{k + 1}"): practices.sums((tier == k) * attributed).astype(int)
+                    ("complex" if k == 4 else f"tier_{k + 1}"): practices.sums((tier == k) & own).astype(int)
                     for k in range(len(fee))
                 },
                 "mean_fee": components["care_management_fee"] / practice_months,
@@ -120,7 +120,7 @@ def cpc_plus(
             index=practices.index,
         )
     if track == 2:
-        hybrid, share, about_history = _hybrid(practices, terms, attributed, upfront_share, expected_fees)
+        hybrid, share, about_history = _hybrid(practices, terms, own, upfront_share, expected_fees)
         components |= hybrid
         details["upfront_share"] = share
         notes += about_history
@@ -137,24 +137,15 @@ def cpc_plus(
     )
 
 
-def too_few(practices: Practices, beneficiaries: np.ndarray, least: int) -> list[str]:
-    """What to say of practices with fewer attributed beneficiaries than a model asks for."""
-    small = practices.index[beneficiaries < least]
-    if not len(small):
-        return []
-    whose = f"practice {small[0]} has" if len(small) == 1 else f"{len(small)} practices (first {small[0]}) have"
-    return [f"Not eligible, paid here all the same: {whose} fewer than {least:g} attributed beneficiaries."]
-
-
 def _tiers(
-    practices: Practices, terms: RulesInForce, track: int, attributed: np.ndarray, region_risk
+    practices: Practices, terms: RulesInForce, track: int, own: np.ndarray, region_risk
 ) -> tuple[np.ndarray, list[str]]:
     """The tier of each patient, 0 the lowest, and how it was found."""
     score, notes = practices.patient("risk_score"), []
-    if not attributed.any():
+    if not own.any():
         raise PaymentError("No patient is attributed: enrolled is false in every row; mark those that are.")
     if region_risk is None:
-        region = score[attributed]
+        region = score[own]
         notes.append("Limits of the risk tiers are those of the attributed beneficiaries themselves, not of a region.")
     else:
         region = numbers(region_risk, "region_risk").ravel()
@@ -171,7 +162,7 @@ def _tiers(
 
 
 def _hybrid(
-    practices: Practices, terms: RulesInForce, attributed: np.ndarray, upfront_share: float | None, expected_fees
+    practices: Practices, terms: RulesInForce, own: np.ndarray, upfront_share: float | None, expected_fees
 ) -> tuple[dict[str, np.ndarray], float, list[str]]:
     """Components of the hybrid payment, the share chosen, and what it rests on."""
     offered = terms["track2.upfront_shares"]
@@ -180,7 +171,7 @@ def _hybrid(
         raise PaymentError(
             f"upfront_share={share!r} was not on offer on {terms.day}; choose one of {', '.join(map(str, offered))}."
         )
-    fees = practices.sums(practices.patient("fees") * attributed)
+    fees = practices.sums(practices.patient("fees") * own)
     notes = ["Fees in the basket stand for the visit fees of which a part is paid in advance."]
     if expected_fees is None:
         expected = fees

@@ -1,4 +1,4 @@
-"""What models of primary care payment take beside the practices, checked at the door."""
+"""What models of primary care payment ask of practices and take beside them, checked at the door."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.practices import Practices
-from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
+from apmkit.payment.rulebook import Rulebook, RulesInForce
+from apmkit.payment.tables import rules_on
 
 
 def rules_in_force(
@@ -23,22 +24,35 @@ def rules_in_force(
         `rules` is no Rulebook, or of the other country.
     """
     check_practices(practices)
-    book = rulebook(programme) if rules is None else rules
-    if not isinstance(book, Rulebook):
+    terms = rules_on(on, programme, rules)
+    if terms.rulebook.country != practices.country:
         raise PaymentError(
-            f"rules is of type {type(book).__name__}; give a Rulebook, for instance rulebook('{programme}')."
+            f"{terms.rulebook.title} pays practices in {terms.rulebook.country}, but these are in {practices.country}; "
+            "take another model."
         )
-    if book.country != practices.country:
-        raise PaymentError(
-            f"{book.title} pays practices in {book.country}, but these are in {practices.country}; take another model."
-        )
-    return book.on(on)
+    return terms
 
 
 def check_practices(practices: Practices) -> None:
     """Refuse what are no practices."""
     if not isinstance(practices, Practices):
         raise PaymentError(f"Practices are needed, not {type(practices).__name__}: make them by Practices(...).")
+
+
+def attributed(practices: Practices) -> np.ndarray:
+    """Which patients a US model counts as the practice's own: those enrolled, or all where that is not given."""
+    if "enrolled" not in practices.patients:
+        return np.ones(len(practices.patients), dtype=bool)
+    return practices.patient("enrolled") == 1
+
+
+def too_few(practices: Practices, beneficiaries: np.ndarray, least: float) -> list[str]:
+    """What to say of practices with fewer attributed beneficiaries than a model asks for."""
+    small = practices.index[beneficiaries < least]
+    if not len(small):
+        return []
+    whose = f"practice {small[0]} has" if len(small) == 1 else f"{len(small)} practices (first {small[0]}) have"
+    return [f"Not eligible, paid here all the same: {whose} fewer than {least:g} attributed beneficiaries."]
 
 
 def per_practice(

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.payment.cpc_plus import too_few
 from apmkit.payment.fee_for_service import fees_of
-from apmkit.payment.inputs import per_practice, rules_in_force
+from apmkit.payment.inputs import attributed, per_practice, rules_in_force, too_few
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook
@@ -78,19 +77,19 @@ def primary_care_first(
      'total': 1497.84}
     """
     terms = rules_in_force("primary_care_first", rules, on, practices)
-    attributed = practices.patient("enrolled") if "enrolled" in practices.patients else np.ones(len(practices.patients))
-    beneficiaries = practices.sums(attributed)
+    own = attributed(practices)
+    beneficiaries = practices.sums(own)
     if (nobody := beneficiaries == 0).any():
         raise PaymentError(
             f"Practice {practices.index[int(np.argmax(nobody))]} has no attributed beneficiaries, so its risk group is "
             "unknown; leave it out."
         )
-    risk = practices.sums(practices.patient("risk_score") * attributed) / beneficiaries
+    risk = practices.sums(practices.patient("risk_score") * own) / beneficiaries
     groups = terms["population_payment"]
     group = np.searchsorted([row["risk_from"] for row in groups], risk, side="right") - 1
     amount = np.array([row["amount"] for row in groups], dtype=float)[group]
-    visits = practices.sums(practices.patient("visits") * attributed)
-    population = amount * practices.sums(practices.patient("months") * attributed)
+    visits = practices.sums(practices.patient("visits") * own)
+    population = amount * practices.sums(practices.patient("months") * own)
     visit_fees = visits * terms["visit_fee"] * per_practice(geographic, "geographic", practices)
     notes = [
         "Not checked: whether at least "
@@ -118,7 +117,7 @@ def primary_care_first(
             "population_payment": population,
             "visit_fees": visit_fees,
             "performance_adjustment": adjusted,
-            **fees_of(practices, attributed == 0),
+            **fees_of(practices, ~own),
         },
         index=practices.index,
         details=pd.DataFrame(

@@ -25,6 +25,7 @@ from apmkit.payment import (
     salary,
     synthetic_practices,
 )
+from apmkit.payment.advance_investment import advance_by_month, advance_investment_payments
 from apmkit.payment.timing import CLAIMS, IN_ADVANCE_MONTHLY, TIMING
 
 
@@ -119,6 +120,21 @@ def test_an_advance_lowers_the_cash_needed_and_its_recoupment_is_paid_back():
     assert loan.loc["P2"]["loan"].tolist()[:3] == [7, 0, 0]
     assert loan.loc["P10"]["loan"].tolist()[:3] == [5, 1, 0]
     assert loan.loc["P10"]["gift"].tolist()[:2] == [3, 0]
+
+
+def test_advance_investment_payments_carry_a_practice_until_its_savings_come():
+    practices = year()
+    assigned = pd.DataFrame({"practice": ["P2", "P10"], "score": [100, 30], "beneficiaries": [100, 200]})
+    advance = advance_investment_payments(assigned, on="2024-01-01", by="practice")
+    years = [paid({"fees_in_basket": 12_000}, practices)] * 2
+    flow = cash_flow(years, practices, costs=Costs(2000, 0), extra={"advance_investment": advance_by_month(advance)})
+    table = flow.table["advance_investment"].unstack("month")
+    # One payment of 250,000 and 45 a quarter for a score of 100: 4,500 in months 1, 4, ... 22.
+    assert table.loc["P2", [1, 2, 4, 22, 25]].tolist() == [254_500, 0, 4_500, 4_500, 0]
+    assert table.sum(axis=1).to_dict() == advance.total.to_dict()
+    alone = cash_flow(years, practices, costs=Costs(2000, 0)).by_practice["working_capital"]
+    assert (flow.by_practice["working_capital"] == 0).all()
+    assert (alone > 0).all()
 
 
 @given(cents=st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20), parts=st.integers(1, 12))
