@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.payment.result import Payment
+from apmkit.payment.result import Payment, doubts
 from apmkit.payment.rulebook import Rulebook, RulesInForce
 from apmkit.payment.tables import Table, rules_on
 
@@ -140,7 +140,7 @@ def budget_and_fees(
         By volume: `fee_for_service` and `global_budget` (USD), `rate_change` (of the unit rate, within the corridor),
         `marginal_share` (what one more unit brings, as a share of the approved rate: 0 inside the corridor, 1 less the
         corridor where volume is above it, 1 plus the corridor where it is below) and `market_shift_share` (what it
-        brings in next year's budget if it came from another hospital).
+        brings in next year's budget if it came from another hospital). Its `attrs["notes"]` names values in doubt.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def budget_and_fees(
     fees = budget / expected_volume * volumes
     rate = _rate_change(expected_volume, volumes, terms)
     unlimited = expected_volume / volumes - 1
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "fee_for_service": fees,
             "global_budget": fees * (1 + rate),
@@ -176,6 +176,8 @@ def budget_and_fees(
         },
         index=pd.Index(volumes, name="volume"),
     )
+    table.attrs["notes"] = tuple(doubts(terms.used))
+    return table
 
 
 def all_payer_growth(

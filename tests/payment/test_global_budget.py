@@ -138,6 +138,7 @@ def test_marginal_revenue_is_that_of_one_more_unit():
     np.testing.assert_allclose(table["marginal_share"], slope, atol=1e-3)
     assert table["marginal_share"].tolist() == [1.05, 1.05, 0, 0, 0, 0.95]
     assert (table["market_shift_share"] == 0.5).all()
+    assert "unit_rate.corridor, market_shift.variable_cost_factor" in table.attrs["notes"][0]
 
 
 def test_growth_per_head_is_held_against_the_limit():
