@@ -152,6 +152,11 @@ def _tiers(
         if not len(region) or not (np.isfinite(region) & (region > 0)).all():
             raise PaymentError("region_risk must hold risk scores above 0; drop missing ones.")
     shares = list(terms["tier_limits"]) + ([terms["track2.complex_limit"]] if track == 2 else [])
+    fees = terms[f"track{track}.care_management_fee"]
+    if len(fees) != len(shares) + 1:
+        raise PaymentError(
+            f"track{track}.care_management_fee has {len(fees)} fees for {len(shares) + 1} tiers; give one for each."
+        )
     tier = np.searchsorted(np.quantile(region, shares), score, side="left")
     if track == 2:
         if "dementia" in practices.patients:

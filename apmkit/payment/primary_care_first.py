@@ -85,9 +85,9 @@ def primary_care_first(
             "unknown; leave it out."
         )
     risk = practices.sums(practices.patient("risk_score") * own) / beneficiaries
-    groups = terms["population_payment"]
-    group = np.searchsorted([row["risk_from"] for row in groups], risk, side="right") - 1
-    amount = np.array([row["amount"] for row in groups], dtype=float)[group]
+    start, amounts = _groups(terms["population_payment"])
+    group = np.searchsorted(start, risk, side="right") - 1
+    amount = amounts[group]
     visits = practices.sums(practices.patient("visits") * own)
     population = amount * practices.sums(practices.patient("months") * own)
     visit_fees = visits * terms["visit_fee"] * per_practice(geographic, "geographic", practices)
@@ -134,3 +134,14 @@ def primary_care_first(
         terms=[terms],
         notes=(*notes, *too_few(practices, beneficiaries, terms["minimum_beneficiaries"]), *practices.notes),
     )
+
+
+def _groups(table: list[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """Where each risk group begins, and its monthly amount."""
+    try:
+        start, amounts = (np.array([row[part] for row in table], dtype=float) for part in ("risk_from", "amount"))
+    except (KeyError, TypeError, ValueError):
+        raise PaymentError("Each row of population_payment needs the numbers risk_from and amount.") from None
+    if not len(start) or start[0] != 0 or (np.diff(start) <= 0).any():
+        raise PaymentError("population_payment has a gap or an overlap; let risk_from begin at 0 and rise.")
+    return start, amounts

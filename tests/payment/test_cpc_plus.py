@@ -210,6 +210,7 @@ def test_the_model_pays_in_its_five_years_only(day):
         (year(), {"track": 2, "expected_fees": [1, -5]}, "expected_fees is -5"),
         (year(), {"region_risk": []}, "region_risk must hold risk scores above 0"),
         (year(), {"rules": {"fee": 6}}, "rules is of type dict; give a Rulebook"),
+        (year(), {"rules": rulebook("cpc_plus").with_values({"tier_limits": [0.5]})}, "has 4 fees for 2 tiers"),
         (year(enrolled=False), {}, "No patient is attributed"),
         (year(risk_score=[0.0] * 6), {}, "risk_score of patients is 0 in row 1; it must be above 0"),
     ],

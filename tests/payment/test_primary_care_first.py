@@ -148,9 +148,20 @@ def test_the_model_pays_in_its_five_years_only(day):
         primary_care_first(year(), on=day)
 
 
+def groups(*rows):
+    return rulebook("primary_care_first").with_values({"population_payment": [*rows]})
+
+
 @pytest.mark.parametrize(
     ("practices", "options", "sentence"),
     [
+        (year(), {"rules": groups({"risk_from": 1, "amount": 30})}, "population_payment has a gap or an overlap"),
+        (
+            year(),
+            {"rules": groups(*[{"risk_from": 0, "amount": 30}] * 2)},
+            "population_payment has a gap or an overlap",
+        ),
+        (year(), {"rules": groups({"from": 0, "amount": 30})}, "needs the numbers risk_from and amount"),
         (year(), {"adjustment": 20}, "adjustment is 20, but must be from -0.1 to 0.5; write 0.2 for 20 %"),
         (year(), {"adjustment": -0.2}, "adjustment is -0.2, but must be from -0.1 to 0.5."),
         (
