@@ -7,6 +7,7 @@ import json
 import click
 
 from apmkit.cli import screen
+from apmkit.cli.settle import settle
 
 
 @click.group(
@@ -86,4 +87,4 @@ def show(name, parameter, on, format_):
         click.echo("\n" + screen.paragraph(" ".join(said).strip()))
 
 
-COMMANDS = (rules,)
+COMMANDS = (rules, settle)

@@ -221,18 +221,17 @@ def _exceptions(rows: pd.DataFrame, acos: pd.DataFrame, payment: Payment) -> pd.
     amounts = ("$" + implied.map("{:,.0f}".format) + " where the rule without revenue gives $") + before_relief.map(
         "{:,.0f}: a loss limit on participant revenue, which is not published".format
     )
-    text = np.select(
-        [cancelled & limited, limited, cancelled, unpaid, one_sided & agrees, own_minimum & agrees, ~agrees],
-        [
-            "Loss cancelled by the disaster adjustment, which is " + amounts,
-            "Loss before the disaster adjustment is " + amounts,
-            "Loss cancelled by the disaster adjustment",
-            "Past the minimum savings rate and unpaid: quality standard not met",
-            "Negative generated savings on a one-sided track, which owes nothing",
-            "Minimum savings rate outside the table, set for an ACO of this size",
-            "The rules give another amount, and the columns do not say why",
-        ],
-        "",
-    )
-    found = rows.loc[text != "", ["year", "aco_id", "aco_name", "track", "published", "rebuilt", "difference"]]
-    return found.assign(agrees=agrees, reason=text[text != ""]).reset_index(drop=True)
+    reasons = [
+        (cancelled & limited, "Loss cancelled by the disaster adjustment, which is " + amounts),
+        (limited, "Loss before the disaster adjustment is " + amounts),
+        (cancelled, "Loss cancelled by the disaster adjustment"),
+        (unpaid, "Past the minimum savings rate and unpaid: quality standard not met"),
+        (one_sided & agrees, "Negative generated savings on a one-sided track, which owes nothing"),
+        (own_minimum & agrees, "Minimum savings rate outside the table, set for an ACO of this size"),
+        (~agrees, "The rules give another amount, and the columns do not say why"),
+    ]
+    text = pd.Series("", index=rows.index)
+    for holds, reason in reasons:
+        text = text.mask(holds & text.eq(""), reason)
+    found = rows[["year", "aco_id", "aco_name", "track", "published", "rebuilt", "difference"]]
+    return found.assign(agrees=agrees, reason=text)[text.ne("")].reset_index(drop=True)

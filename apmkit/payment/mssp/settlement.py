@@ -132,7 +132,8 @@ def settle_mssp(
         table.require(
             "participant_revenue",
             guessed,
-            "it limits this loss: give it or the loss_limit, or settle with unknown_revenue='benchmark'",
+            "it limits this loss: give it or the loss_limit, or choose unknown_revenue='benchmark' "
+            "(--unknown-revenue benchmark)",
         )
     limited = np.minimum(loss, limit)
     owed = _cents(loss), _cents(limited), _cents(limited - _disaster_relief(table, limited, emergency))
