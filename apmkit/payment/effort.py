@@ -149,7 +149,9 @@ class EffortModel:
         values = self.responses * self.before.prices / self.work[:, None]
         return pd.DataFrame(values, index=pd.Index(tasks, name="task"), columns=tasks)
 
-    def respond(self, terms: PaymentTerms | Sequence[PaymentTerms], *, level: float = 0.95, seed: int = 0):
+    def respond(
+        self, terms: PaymentTerms | Sequence[PaymentTerms], *, level: float = 0.95, seed: int = 0
+    ) -> pd.DataFrame:
         """Changes of work and of what depends on it, relative to before, under other terms.
 
         Parameters
@@ -165,15 +167,25 @@ class EffortModel:
         DataFrame
             One row for each of the terms and each outcome: the terms, `outcome`, `change`, `ci_low`, `ci_high` (missing
             where the study gives no intervals).
+
+        Raises
+        ------
+        PaymentError
+            The terms are no PaymentTerms, or so far from those of the study that work would be negative.
         """
         check_level(level)
         check_seed(seed)
-        several = [terms] if isinstance(terms, PaymentTerms) else list(terms)
-        if not several or not all(isinstance(each, PaymentTerms) for each in several):
+        several = terms if isinstance(terms, Sequence) else [terms]
+        if not len(several) or not all(isinstance(each, PaymentTerms) for each in several):
             raise PaymentError("terms must be PaymentTerms, one or several: PaymentTerms(capitation_share=0.85).")
         prices = np.array([each.prices for each in several])
         targets = self.targets["change"].to_numpy()
         change = self._changes(targets[None], prices)[0]
+        if (change < -1).any():
+            raise PaymentError(
+                f"Under {several[int(np.argmin(change.min(axis=1)))]} the model leaves less than no work: these terms "
+                "are too far from those that the study compared."
+            )
         half = (self.targets["ci_high"] - self.targets["ci_low"]).to_numpy() / 2
         low = high = np.full(change.shape, np.nan)
         if np.isfinite(half).all():

@@ -151,8 +151,8 @@ def marginal_revenue(table: pd.DataFrame, *, currency: str = "", ax: Axes | None
     for change in changes:
         rows = table.xs(change, level="change")
         at += 1
-        ax.annotate(f"One more {change.replace('_', ' ')}", (1, at), xycoords=("axes fraction", "data"), xytext=(-6, 0),
-                    textcoords="offset points", va="center", ha="right", fontsize="small", color=PALETTE["grey"])  # fmt: skip
+        ax.text(0.99, at, f"One more {change.replace('_', ' ')}", transform=ax.get_yaxis_transform(), ha="right",
+                va="center", fontsize="small", color=PALETTE["grey"])  # fmt: skip
         for model, row in rows.iterrows():
             at += 1
             ax.barh(at, row["mean"], color=PALETTE["blue" if row["mean"] >= 0 else "orange"])
@@ -270,3 +270,54 @@ def multitask(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def _repeat(number):
     return [_COLOURS[i % len(_COLOURS)] for i in range(number)]
+
+
+def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Axes | None = None) -> Axes:
+    """Probability that chance alone reaches the minimum savings rate, by size, with published shares as points.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        One or several results of `chance_of_payment`, one below the other: a line for each spread and minimum savings
+        rate, with a band where the spread has an interval.
+    observed : DataFrame, optional
+        From `payments_and_chance` over all years: shares of ACOs past their minimum, with intervals, as filled points;
+        open points are the shares once the mean of each year is taken off.
+    ax : Axes, optional
+        Where to draw.
+
+    Raises
+    ------
+    PaymentError
+        A column of those results is missing.
+    """
+    for frame, columns in ((curves, ("spread", "minimum", "chance_of_savings")), (observed, ("share_past", "past_low"))):
+        if frame is not None and (lacking := [column for column in columns if column not in frame]):
+            raise PaymentError(f"There is no column {lacking[0]}: give chance_of_payment and payments_and_chance.")
+    ax = axes(ax)
+    colours = dict(zip(curves["spread"].unique(), _COLOURS, strict=False))
+    chosen = curves["minimum_savings_rate"].where(curves["minimum"] == "chosen")
+    for (spread, rate), line in curves.groupby(["spread", chosen.fillna(np.inf)], sort=False):
+        words = "minimum of the table" if np.isinf(rate) else f"minimum {100 * rate:g} %"
+        style = {"color": colours[spread], "ls": "-" if np.isinf(rate) else "--"}
+        line = line.sort_values("beneficiaries")
+        ax.plot(line["beneficiaries"], 100 * line["chance_of_savings"], label=f"{spread}, {words}", **style)
+        ax.fill_between(line["beneficiaries"], 100 * line["savings_low"], 100 * line["savings_high"],
+                        color=colours[spread], alpha=0.15, lw=0)  # fmt: skip
+    if observed is not None:
+        x, share = observed["beneficiaries"], 100 * observed["share_past"]
+        ends = 100 * observed[["past_low", "past_high"]]
+        error = [share - ends["past_low"], ends["past_high"] - share]
+        ax.errorbar(x, share, error, fmt="o", color=PALETTE["grey"], label="published share past the minimum")
+        ax.plot(x, 100 * observed["share_past_centred"], "o", mfc="white", color=PALETTE["grey"], ls="none",
+                label="the same less the mean saving of the year")  # fmt: skip
+    ax.set_xscale("log")
+    sizes = (2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.set_xticks([], minor=True)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("Assigned beneficiaries")
+    ax.set_ylabel("Past the minimum savings rate, %")
+    ax.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15))
+    return ax
+
