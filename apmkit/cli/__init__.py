@@ -11,7 +11,7 @@ import warnings
 import click
 
 from apmkit import __version__
-from apmkit.cli import datasets, payment, studies
+from apmkit.cli import contracts, datasets, payment, studies
 from apmkit.errors import ApmkitError, ApmkitFailure
 
 
@@ -40,6 +40,10 @@ def _names(group: str) -> tuple[str, list[str]]:
         from apmkit import datasets
 
         return "data sets", datasets.names()
+    if group == "contracts":
+        from apmkit.contract import gallery
+
+        return "contracts", list(gallery())
     if group == "rules":
         from apmkit.payment.rulebook import programmes
 
@@ -98,6 +102,7 @@ Examples:
   apmkit results --format csv > results.csv
   apmkit book --open
   apmkit rules show mssp --on 2022-01-01   the rules of a payment model
+  apmkit contracts show ontario_fho        a payment contract, placed and judged
 """,
 )
 @click.version_option(__version__, message="apmkit %(version)s")
@@ -111,5 +116,5 @@ def main(debug):
     """
 
 
-for command in (*studies.COMMANDS, datasets.datasets, *payment.COMMANDS):
+for command in (*studies.COMMANDS, datasets.datasets, *payment.COMMANDS, *contracts.COMMANDS):
     main.add_command(command)
