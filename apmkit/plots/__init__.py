@@ -9,6 +9,7 @@ from apmkit.plots.designs import change_of_selected, interrupted_series, love
 from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.discontinuity import bandwidths, density, discontinuity
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
+from apmkit.plots.payment import cash
 from apmkit.plots.power import power
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
@@ -26,6 +27,7 @@ __all__ = [
     "bacon",
     "bandwidths",
     "broken_lines",
+    "cash",
     "change_of_selected",
     "cluster_influence",
     "density",
