@@ -211,8 +211,8 @@ def cash_flow(
     costs = Costs.illustrative(practices) if costs is None else costs
     due = _timing_of(years, timing or {}, whole_months(claims_lag, "claims_lag"))
     other = {name: _by_month(values, name, practices) for name, values in (extra or {}).items()}
-    if taken := set(other) & set(due):
-        raise PaymentError(f"{min(taken)} is a component of the payment; give the money in extra another name.")
+    if taken := set(other) & {*due, "fixed_costs", "visit_costs", "lowest", "balance"}:
+        raise PaymentError(f"{min(taken)} is a column of the cash flow already; give the money in extra another name.")
     paid_months = _MONTHS * len(years)
     last = [t.arrivals[-1] + _MONTHS * year for year, paid in enumerate(years) for t in map(due.get, paid.components)]
     shape = (len(practices.index), max(paid_months, *last, *(values.shape[1] for values in other.values())))

@@ -315,7 +315,14 @@ def test_the_figure_draws_the_cash_of_one_practice_and_of_all():
             lambda: cash_flow(paid({"salary": 1}), year(), extra={"loan": [1, np.nan]}),
             "loan is missing or infinite",
         ),
-        (lambda: cash_flow(paid({"salary": 1}), year(), extra={"salary": [1]}), "salary is a component of the payment"),
+        (
+            lambda: cash_flow(paid({"salary": 1}), year(), extra={"salary": [1]}),
+            "salary is a column of the cash flow already",
+        ),
+        (
+            lambda: cash_flow(paid({"salary": 1}), year(), extra={"balance": [1]}),
+            "balance is a column of the cash flow",
+        ),
         (lambda: cash_flow(paid({"salary": 1}), year(), extra={"loan": np.ones((3, 4))}), "loan has shape (3, 4)"),
         (lambda: Timing((1, 2, 2)), "must be months from 1 to 12 in order, each once"),
         (lambda: Timing((0, 1)), "must be months from 1 to 12 in order"),
