@@ -13,12 +13,11 @@ from scipy import special
 
 from apmkit.errors import PaymentError
 from apmkit.options import check_level, check_seed
+from apmkit.payment.practices import Practices
 from apmkit.payment.rulebook import Rulebook, pooled, rulebook
 
 if TYPE_CHECKING:
     import datetime
-
-    from apmkit.payment.practices import Practices
 
 # By scenario: source, and each outcome's relative change from FHG to FHO with its 95 % interval, if one is given.
 _STUDIES = {
@@ -222,11 +221,12 @@ def calibrate_effort(
     """The model of effort that reproduces one of two opposing studies of Ontario's move from FHG to FHO.
 
     Both find fewer services in the basket. After hours, Somé et al. find more of them and Hong et al. fewer; the two
-    are never averaged. Two targets (services at all hours, and those after hours) determine two numbers: the elasticity
-    of a task to its own price, and the response of a task to the price of the other. That the own elasticities of the
-    tasks have a given ratio is an assumption which the targets do not test. With equal ones the tasks compete in the
-    first study and go together in the second; with an elasticity after hours of three times that in regular hours they
-    compete in both.
+    are never averaged. The first gives changes per year, taken as those of a year's services, not of their growth.
+
+    Two targets (services at all hours, and those after hours) determine two numbers: the elasticity of a task to its
+    own price, and the response of a task to the price of the other. That the own elasticities of the tasks have a given
+    ratio is an assumption which the targets do not test. With equal ones the tasks compete in the first study and go
+    together in the second; with an elasticity after hours of three times that in regular hours they compete in both.
 
     Parameters
     ----------
@@ -315,7 +315,7 @@ def respond_practices(practices: Practices, model: EffortModel, terms: PaymentTe
     Expected numbers: visits and fees of enrolled patients are scaled by the response of regular hours and of after
     hours; services outside the basket, patients not enrolled and emergency visits only if the study measured them.
     Visits elsewhere, admissions and spending stay, as neither study measured them. The practices are taken to be paid
-    as ``model.before``.
+    as ``model.before``. The result is marked synthetic, as a simulation.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def respond_practices(practices: Practices, model: EffortModel, terms: PaymentTe
         less, urgent = _parts(practices, "ed_visits", "ed_visits_less_urgent")
         columns["ed_visits_less_urgent"] = less * (1 + change["ed_less_urgent"])
         columns["ed_visits"] = columns["ed_visits_less_urgent"] + urgent * (1 + change["ed_urgent"])
-    return practices.change(columns)
+    return Practices(practices.patients.assign(**columns), practices.practices, practices.country, synthetic=True)
 
 
 def _parts(practices, whole, part):

@@ -198,7 +198,7 @@ def marginal_revenue(
     hours_per_visit: float = 0.25,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What one more visit, visit after hours, visit elsewhere or enrolled patient changes in pay.
+    """What one more visit, visit after hours, visit elsewhere, emergency visit or enrolled patient changes in pay.
 
     Each model is run again on changed practices, so that caps and floors count. The changes befall patients on the
     roster, drawn at random from each practice. A visit carries the mean fee of its practice; one more patient is a copy
@@ -212,7 +212,7 @@ def marginal_revenue(
         As `compare_models` takes them.
     patients : int
         How many patients of each practice have one more visit, or come in addition; pay is divided by it. With one, it
-        is the exact marginal pay of a patient; more steady it where pay differs by age.
+        is the exact marginal pay of a patient; more make it steadier where pay differs by age.
     hours_per_visit : float
         Hours a visit adds to `hours` of the practice, if that is known.
     seed : int
@@ -220,8 +220,9 @@ def marginal_revenue(
     Returns
     -------
     DataFrame
-        By `model` and `change` (visit, visit_after_hours, visit_elsewhere, enrolled_patient): `mean`, `lowest` and
-        `highest` over practices, in currency. A change of columns that the patients lack is left out.
+        By `model` and `change` (visit, visit_after_hours, visit_elsewhere, emergency_visit, enrolled_patient): `mean`,
+        `lowest` and `highest` over practices, in currency. A change of columns that the patients lack is left out. An
+        emergency visit adds to `ed_visits` alone.
 
     Raises
     ------
@@ -315,19 +316,20 @@ def _changed(practices, number, hours_per_visit, seed):
     mean = np.divide(fees, visits, out=np.full(len(fees), fees.sum() / max(visits.sum(), 1)), where=visits > 0)
     fee = mean[practices.rows[picked]]
 
-    def more(visits, fees):
-        return {column: _added(practices, column, picked, amount) for names, amount in ((visits, 1), (fees, fee))
-                for column in names}  # fmt: skip
+    def more(*suffixes):
+        names = [(f"{name}{suffix}", amount) for suffix in suffixes for name, amount in (("visits", 1), ("fees", fee))]
+        return {name: _added(practices, name, picked, amount) for name, amount in names}
 
     longer = {}
     if "hours" in practices.practices:
         longer = {"hours": practices.practice("hours") + number * hours_per_visit}
-    changes = {"visit": practices.change(more(["visits"], ["fees"]), longer)}
+    changes = {"visit": practices.change(more(""), longer)}
     if {"visits_after_hours", "fees_after_hours"} <= set(table):
-        late = more(["visits", "visits_after_hours"], ["fees", "fees_after_hours"])
-        changes["visit_after_hours"] = practices.change(late, longer)
+        changes["visit_after_hours"] = practices.change(more("", "_after_hours"), longer)
     if {"visits_elsewhere", "fees_elsewhere"} <= set(table):
-        changes["visit_elsewhere"] = practices.change(more(["visits_elsewhere"], ["fees_elsewhere"]))
+        changes["visit_elsewhere"] = practices.change(more("_elsewhere"))
+    if "ed_visits" in table:
+        changes["emergency_visit"] = practices.change({"ed_visits": _added(practices, "ed_visits", picked, 1)})
     patients = pd.concat([table, table.iloc[picked]], ignore_index=True)
     changes["enrolled_patient"] = Practices(patients, practices.practices, practices.country, practices.synthetic)
     return changes

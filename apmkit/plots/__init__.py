@@ -9,7 +9,16 @@ from apmkit.plots.designs import change_of_selected, interrupted_series, love
 from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.discontinuity import bandwidths, density, discontinuity
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
-from apmkit.plots.payment import cash
+from apmkit.plots.payment import (
+    cash,
+    coding_drift,
+    components,
+    effort,
+    gains_and_losses,
+    marginal_revenue,
+    multitask,
+    risk_adjustment,
+)
 from apmkit.plots.power import power
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
@@ -30,23 +39,30 @@ __all__ = [
     "cash",
     "change_of_selected",
     "cluster_influence",
+    "coding_drift",
+    "components",
     "density",
     "discontinuity",
     "donor_weights",
     "dose_response",
+    "effort",
     "event_study",
     "forest",
     "funnel",
+    "gains_and_losses",
     "gap_intervals",
     "interrupted_series",
     "intervals",
     "love",
+    "marginal_revenue",
+    "multitask",
     "name_ends",
     "outcomes",
     "placebo_gaps",
     "plot",
     "power",
     "pretrend",
+    "risk_adjustment",
     "sensitivity",
     "source",
     "synthetic_paths",

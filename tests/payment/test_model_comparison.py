@@ -193,6 +193,7 @@ def test_the_models_of_canada_pay_for_what_they_say(ontario):
     assert table.loc["FHO", "visit_after_hours"] == pytest.approx((shadow + premium) * fee, abs=0.01)
     assert table.loc["FHG", "visit"] == pytest.approx((1 + terms["fhg.comprehensive_premium"]) * fee, abs=0.01)
     assert -fee - 0.01 <= table.loc["FHO", "visit_elsewhere"] < 0
+    assert (table["emergency_visit"] == 0).all()
     assert table.loc["Alberta", "visit_elsewhere"] == pytest.approx(-fee, abs=0.01)
     assert table.loc["LFP", "visit"] == pytest.approx(25 + 130 / 4)
     assert (table.loc["Salary"] == 0).all()
