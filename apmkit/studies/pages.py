@@ -1,10 +1,10 @@
 """What the book generates: the data page from the registry, the parameter page and pictures from the studies."""
 
 import json
-import re
 from pathlib import Path
 
-from apmkit.studies import reference
+from apmkit.studies import payment_pages, reference
+from apmkit.studies.markdown import anchor, dropdown, plain, table
 
 _HOW_YEARS_WERE_JOINED = {
     "mssp": "The {n_files} files of {first} to {last} have different layouts. A column is found by the name that the "
@@ -33,6 +33,8 @@ def write(folder: Path, agreement: Path, notebooks: Path) -> None:
         "parameters.md": parameters_page(),
         "agreement.md": reference.agreement_page(agreement),
         "api.md": reference.api_page(),
+        "payment_models.md": payment_pages.models_page(),
+        "contracts.md": payment_pages.contracts_page(),
     }
     for name, text in {**texts, **pictures(notebooks)}.items():
         page = folder / name
@@ -67,7 +69,7 @@ def data_page() -> str:
     records = [datasets.describe(name) for name in [*used_by, *in_no_study]]
     uses = {record.name: ", ".join(used_by.get(record.name, ["no study yet"])) for record in records}
     overview = [
-        (f"[{record.name}](#{_anchor('data', record.name)})", plain(record.title), _years(record), uses[record.name])
+        (f"[{record.name}](#{anchor('data', record.name)})", plain(record.title), _years(record), uses[record.name])
         for record in records
     ]
     return "\n\n".join(
@@ -76,7 +78,7 @@ def data_page() -> str:
             "Every data set is a copy of a published table, with its source, licence and checksum. "
             "`apmkit.load(name)` gives a tidy frame; `apmkit datasets check` compares the files with the checksums "
             "below. A file that the publisher releases later can be added: see [](../rerun.md).",
-            _table(("Name", "What it is", "Years", "Used by"), overview),
+            table(("Name", "What it is", "Years", "Used by"), overview),
             *(_data_section(record, uses[record.name]) for record in records),
             "",
         ]
@@ -109,12 +111,12 @@ def _data_section(record, used_by: str) -> str:
     files = [(f"`{file.name}`", f"{file.rows:,}", f"`{file.sha256}`", plain(file.copy_used)) for file in record.files]
     return "\n\n".join(
         [
-            f"({_anchor('data', record.name)})=\n## {plain(record.title)}",
-            _table(("Fact", "Value"), facts),
+            f"({anchor('data', record.name)})=\n## {plain(record.title)}",
+            table(("Fact", "Value"), facts),
             *_how_years_were_joined(record),
             "Known problems:\n\n" + "\n".join(f"* {plain(problem)}" for problem in record.known_problems),
-            _dropdown("Codebook", _table(("Column", "Unit", "Meaning", "Published as", "Years"), codebook)),
-            _dropdown("Files", _table(("File", "Rows", "SHA-256 of the published file", "Copy used"), files)),
+            dropdown("Codebook", table(("Column", "Unit", "Meaning", "Published as", "Years"), codebook)),
+            dropdown("Files", table(("File", "Rows", "SHA-256 of the published file", "Copy used"), files)),
         ]
     )
 
@@ -145,9 +147,9 @@ def parameters_page() -> str:
             for row in study.parameter_table().itertuples(index=False)
         ]
         sections.append(
-            f"({_anchor('parameters', name)})=\n## {plain(study.title)}\n\n"
+            f"({anchor('parameters', name)})=\n## {plain(study.title)}\n\n"
             f"[The page of `{name}`](../notebooks/{name}.ipynb) uses the defaults.\n\n"
-            + _table(("Parameter", "Meaning", "Default", "Allowed"), rows)
+            + table(("Parameter", "Meaning", "Default", "Allowed"), rows)
         )
     return "\n\n".join(
         [
@@ -159,26 +161,9 @@ def parameters_page() -> str:
     )
 
 
-def _anchor(kind: str, name: str) -> str:
-    return f"{kind}-{name.replace('/', '-').replace('_', '-')}"
-
-
 def _years(record) -> str:
     from apmkit import datasets
 
     years = datasets.years(record.name)
     first, last = min(years), max(years)
     return str(first) if first == last else f"{first} to {last}"
-
-
-def plain(text: str) -> str:
-    """Return one line of Markdown that shows `text` as it is."""
-    return re.sub(r"([\\`*_\[\]<>$|{}~])", r"\\\1", " ".join(text.split()))
-
-
-def _table(header: tuple[str, ...], rows) -> str:
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
-
-
-def _dropdown(title: str, body: str) -> str:
-    return f":::{{dropdown}} {title}\n{body}\n:::"

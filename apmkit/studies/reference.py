@@ -18,6 +18,8 @@ _ROOMS = {
     "apmkit.designs": "Other designs",
     "apmkit.inference": "Inference, sensitivity and power",
     "apmkit.synthesis": "Synthesis of published estimates",
+    "apmkit.payment": "Payment models",
+    "apmkit.contract": "Contracts",
     "apmkit.plots": "Figures",
     "apmkit.datasets": "Real data",
     "apmkit.studies": "Studies",

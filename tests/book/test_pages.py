@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from apmkit import datasets, studies
 from apmkit.cli import main
-from apmkit.studies import pages
+from apmkit.studies import markdown, pages
 
 AGREEMENT = Path(__file__).parents[2] / "book" / "agreement.csv"
 RERUN = (Path(__file__).parents[2] / "book" / "rerun.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def visible_text(markdown):
     "text", ["a | b", "* and _x_ and `y`", "$5 to $6", "[x](y) <b> {term}`z`", r"back\slash", "~a~"]
 )
 def test_text_from_the_registry_is_shown_as_it_is(text):
-    assert visible_text(pages.plain(text)) == text
+    assert visible_text(markdown.plain(text)) == text
 
 
 def test_the_data_page_has_every_data_set_with_source_licence_checksums_and_codebook():
@@ -38,10 +38,10 @@ def test_the_data_page_has_every_data_set_with_source_licence_checksums_and_code
         record = datasets.describe(name)
         start = page.index(f"(data-{name.replace('_', '-')})=\n## ")
         section = page[start : page.find("\n## ", page.index("\n## ", start) + 4)]
-        expected = [record.source_url, record.licence_url, pages.plain(record.attribution)]
+        expected = [record.source_url, record.licence_url, markdown.plain(record.attribution)]
         expected += [file.sha256 for file in record.files]
-        expected += [f"| `{column.column}` | {pages.plain(column.unit)} |" for column in record.codebook]
-        expected += [f"* {pages.plain(problem)}" for problem in record.known_problems]
+        expected += [f"| `{column.column}` | {markdown.plain(column.unit)} |" for column in record.codebook]
+        expected += [f"* {markdown.plain(problem)}" for problem in record.known_problems]
         assert [text for text in expected if text not in section] == []
 
 
