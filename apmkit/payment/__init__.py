@@ -1,5 +1,6 @@
 """Payment models: dated, cited rules and the engines that pay by them."""
 
+from apmkit.payment.advance_investment import advance_by_month, advance_investment_payments, recoup_advance
 from apmkit.payment.alberta import alberta_blended_capitation
 from apmkit.payment.british_columbia import bc_lfp
 from apmkit.payment.capitation import CapitationSchedule, illustrative_schedule
@@ -11,11 +12,20 @@ from apmkit.payment.fee_for_service import fee_for_service, salary
 from apmkit.payment.global_budget import all_payer_growth, budget_and_fees, maryland_global_budget
 from apmkit.payment.model_comparison import ModelComparison, compare_models, marginal_revenue
 from apmkit.payment.mssp import (
+    Benchmark,
     Reconciliation,
+    SavingsSpread,
+    chance_of_payment,
+    expected_payment,
     explain_settlement,
     minimum_savings_rate,
+    mssp_benchmark,
+    payments_and_chance,
     published_aco_years,
     reconcile_mssp,
+    sampling_spread,
+    savings_reliability,
+    savings_spread,
     settle_mssp,
 )
 from apmkit.payment.multitask import reward_one_task
@@ -32,6 +42,7 @@ from apmkit.payment.synthetic_practices import synthetic_practices
 from apmkit.payment.timing import Timing
 
 __all__ = [
+    "Benchmark",
     "CapitationSchedule",
     "CashFlow",
     "Costs",
@@ -42,9 +53,12 @@ __all__ = [
     "Practices",
     "Reconciliation",
     "Rulebook",
+    "SavingsSpread",
     "Timing",
     "access_bonus",
     "aco_reach",
+    "advance_by_month",
+    "advance_investment_payments",
     "alberta_blended_capitation",
     "all_payer_growth",
     "bc_lfp",
@@ -52,21 +66,25 @@ __all__ = [
     "budget_and_fees",
     "calibrate_effort",
     "cash_flow",
+    "chance_of_payment",
     "cjr",
     "coding_drift",
     "compare_models",
     "cpc_plus",
     "episodes_of",
+    "expected_payment",
     "explain_settlement",
     "fee_for_service",
     "illustrative_schedule",
     "marginal_revenue",
     "maryland_global_budget",
     "minimum_savings_rate",
+    "mssp_benchmark",
     "next_generation_aco",
     "ontario_fhg",
     "ontario_fho",
     "path_to_target",
+    "payments_and_chance",
     "practice_assumptions",
     "price_and_quantity",
     "primary_care_first",
@@ -74,12 +92,16 @@ __all__ = [
     "programmes",
     "published_aco_years",
     "reconcile_mssp",
+    "recoup_advance",
     "reference_shares",
     "respond_practices",
     "reward_one_task",
     "risk_adjustment_effect",
     "rulebook",
     "salary",
+    "sampling_spread",
+    "savings_reliability",
+    "savings_spread",
     "settle_mssp",
     "synthetic_practices",
 ]

@@ -134,7 +134,7 @@ def advance_by_month(payment: Payment) -> pd.DataFrame:
     return pd.DataFrame(months, index=payment.table.index, columns=pd.RangeIndex(1, months.shape[1] + 1, name="month"))
 
 
-def recoup(
+def recoup_advance(
     balance: pd.Series, shared_savings: pd.DataFrame, *, on: str | datetime.date, rules: Rulebook | None = None
 ) -> pd.DataFrame:
     """Pay an advance back out of shared savings, year after year, until nothing is left; losses take nothing.
@@ -167,7 +167,7 @@ def recoup(
     Examples
     --------
     >>> years = pd.DataFrame({2024: [-50_000.0], 2025: [400_000.0], 2026: [900_000.0]}, index=["A1"])
-    >>> recoup(pd.Series({"A1": 1_000_000.0}), years, on="2024-01-01")["balance"].tolist()
+    >>> recoup_advance(pd.Series({"A1": 1_000_000.0}), years, on="2024-01-01")["balance"].tolist()
     [1000000.0, 600000.0, 0.0]
     """
     share = rules_on(on, "mssp", rules)["advance_investment.recoupment"]

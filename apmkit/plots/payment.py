@@ -215,19 +215,21 @@ def coding_drift(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def effort(responses: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+def effort(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Change of services, and of services after hours (dashed), as capitation replaces fees: one colour a scenario.
 
     Parameters
     ----------
-    responses : mapping of str to DataFrame
-        By scenario, from `EffortModel.respond` for terms that differ in capitation share.
+    responses : DataFrame
+        From `EffortModel.respond`, for terms that differ in capitation share; of several scenarios below each other.
     ax : Axes, optional
         Where to draw.
     """
     ax = axes(ax)
     ends, last = {}, 0.0
-    for colour, (scenario, table) in zip(_repeat(len(responses)), responses.items(), strict=True):
+    scenarios = responses["scenario"].unique()
+    for colour, scenario in zip(_repeat(len(scenarios)), scenarios, strict=True):
+        table = responses[responses["scenario"] == scenario]
         for outcome, dashes in (("services", "-"), ("after_hours", "--")):
             rows = table[table["outcome"] == outcome].sort_values("capitation_share")
             share = 100 * rows["capitation_share"]
@@ -241,6 +243,7 @@ def effort(responses: Mapping[str, pd.DataFrame], *, ax: Axes | None = None) -> 
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
     ax.set_xlabel("Share of fees that capitation replaces, %")
     ax.set_ylabel("Change, %")
+    ax.set_title("Simulated by a model calibrated to studies that disagree")
     return ax
 
 
@@ -291,7 +294,10 @@ def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Ax
     PaymentError
         A column of those results is missing.
     """
-    for frame, columns in ((curves, ("spread", "minimum", "chance_of_savings")), (observed, ("share_past", "past_low"))):
+    for frame, columns in (
+        (curves, ("spread", "minimum", "chance_of_savings")),
+        (observed, ("share_past", "past_low")),
+    ):
         if frame is not None and (lacking := [column for column in columns if column not in frame]):
             raise PaymentError(f"There is no column {lacking[0]}: give chance_of_payment and payments_and_chance.")
     ax = axes(ax)
@@ -305,11 +311,11 @@ def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Ax
         ax.fill_between(line["beneficiaries"], 100 * line["savings_low"], 100 * line["savings_high"],
                         color=colours[spread], alpha=0.15, lw=0)  # fmt: skip
     if observed is not None:
-        x, share = observed["beneficiaries"], 100 * observed["share_past"]
-        ends = 100 * observed[["past_low", "past_high"]]
-        error = [share - ends["past_low"], ends["past_high"] - share]
-        ax.errorbar(x, share, error, fmt="o", color=PALETTE["grey"], label="published share past the minimum")
-        ax.plot(x, 100 * observed["share_past_centred"], "o", mfc="white", color=PALETTE["grey"], ls="none",
+        columns = ["beneficiaries", "share_past", "past_low", "past_high", "share_past_centred"]
+        x, share, low, high, centred = observed[columns].to_numpy(dtype=float).T
+        ends = 100 * np.array([share - low, high - share])
+        ax.errorbar(x, 100 * share, ends, fmt="o", color=PALETTE["grey"], label="published share past the minimum")
+        ax.plot(x, 100 * centred, "o", mfc="white", color=PALETTE["grey"], ls="none",
                 label="the same less the mean saving of the year")  # fmt: skip
     ax.set_xscale("log")
     sizes = (2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
@@ -320,4 +326,3 @@ def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Ax
     ax.set_ylabel("Past the minimum savings rate, %")
     ax.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15))
     return ax
-

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apmkit.errors import PaymentError
 from apmkit.payment import rulebook
-from apmkit.payment.advance_investment import advance_by_month, advance_investment_payments, recoup
+from apmkit.payment.advance_investment import advance_by_month, advance_investment_payments, recoup_advance
 from apmkit.payment.mssp import settle_mssp
 from apmkit.payment.rulebook import RulesError
 
@@ -104,7 +104,7 @@ def test_the_result_says_that_amounts_by_score_are_unconfirmed():
 
 def test_an_advance_comes_back_out_of_savings_only():
     years = pd.DataFrame({2024: [-10.0, 0.0], 2025: [70.0, 30.0], 2026: [70.0, 30.0]}, index=["A", "B"])
-    table = recoup(pd.Series({"A": 100.0, "B": 100.0}), years, on=DAY)
+    table = recoup_advance(pd.Series({"A": 100.0, "B": 100.0}), years, on=DAY)
     assert table.loc["A", "recouped"].tolist() == [0, 70, 30]
     assert table.loc["A", "paid"].tolist() == [-10, 0, 40]
     assert table.loc["B", "balance"].tolist() == [100, 70, 40]
@@ -115,7 +115,7 @@ def test_an_advance_comes_back_out_of_savings_only():
     years=st.lists(st.floats(-1e7, 1e7).map(lambda x: round(x, 2)), min_size=1, max_size=6),
 )
 def test_what_is_recouped_and_what_is_left_add_up_to_the_cent(balance, years):
-    table = recoup(pd.Series({"A": balance}), pd.DataFrame([years], index=["A"]), on=DAY)
+    table = recoup_advance(pd.Series({"A": balance}), pd.DataFrame([years], index=["A"]), on=DAY)
     assert round(100 * table["recouped"].sum()) == round(100 * (balance - table["balance"].iloc[-1]))
     assert (table["recouped"] >= 0).all()
     assert (table["balance"].diff().dropna() <= 0).all()
@@ -130,7 +130,7 @@ def test_settlement_recoups_as_this_schedule_does():
     aco = {"year": 2024, "track": "BASIC B", "beneficiaries": 10_000, "met_quality_standard": True, "benchmark": 1e8}
     settled = settle_mssp(pd.DataFrame([{**aco, "expenditures": 9.5e7, "advance_investment_balance": 1_234_567.89}]))
     earned = settled.total - settled.table["advance_investment_recoupment"]
-    table = recoup(pd.Series([1_234_567.89]), earned.to_frame(2024), on=DAY)
+    table = recoup_advance(pd.Series([1_234_567.89]), earned.to_frame(2024), on=DAY)
     assert table["paid"].tolist() == settled.total.tolist()
 
 
@@ -187,7 +187,7 @@ def test_an_empty_table_an_early_day_and_bands_with_a_gap_are_refused():
 )
 def test_bad_balances_are_refused(balance, savings, says):
     with pytest.raises(PaymentError, match=says):
-        recoup(balance, savings, on=DAY)
+        recoup_advance(balance, savings, on=DAY)
 
 
 def test_another_payment_has_no_schedule_by_month():
