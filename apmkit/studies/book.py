@@ -146,7 +146,7 @@ def _finished_digest(target: Path) -> str | None:
 
 def _library_digest() -> str:
     package = Path(apmkit.__file__).parent
-    files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".yml"})
+    files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".yml", ".csv"})
     return _digest(part for path in files for part in (str(path.relative_to(package)).encode(), path.read_bytes()))
 
 
