@@ -164,8 +164,8 @@ class EffortModel:
         Returns
         -------
         DataFrame
-            One row for each of the terms and each outcome: the terms, `outcome`, `change`, `ci_low`, `ci_high` (missing
-            where the study gives no intervals).
+            One row for each of the terms and each outcome: `scenario`, the terms, `outcome`, `change`, `ci_low`,
+            `ci_high` (missing where the study gives no intervals).
 
         Raises
         ------
@@ -193,7 +193,16 @@ class EffortModel:
             low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
         outcomes = ["regular_hours", *self.targets.index]
         parts = [
-            pd.DataFrame({**vars(each), "outcome": outcomes, "change": change[i], "ci_low": low[i], "ci_high": high[i]})
+            pd.DataFrame(
+                {
+                    "scenario": self.scenario,
+                    **vars(each),
+                    "outcome": outcomes,
+                    "change": change[i],
+                    "ci_low": low[i],
+                    "ci_high": high[i],
+                }
+            )
             for i, each in enumerate(several)
         ]
         return pd.concat(parts, ignore_index=True)

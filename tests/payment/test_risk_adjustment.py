@@ -152,10 +152,9 @@ def test_figures_show_the_numbers_of_their_tables(many):
 
 def test_figures_of_behaviour_show_both_studies_and_both_rewards():
     terms = [PaymentTerms(share, 0.3) for share in (0.0, 0.5, 1.0)]
-    responses = {name: calibrate_effort(name).respond(terms) for name in ("some_2020", "hong_2024")}
+    responses = pd.concat([calibrate_effort(name).respond(terms) for name in ("some_2020", "hong_2024")])
     ax = figures.effort(responses)
-    hong = responses["hong_2024"]
-    services = hong[hong["outcome"] == "services"]
+    services = responses.query("scenario == 'hong_2024' and outcome == 'services'")
     np.testing.assert_allclose(ax.lines[2].get_xydata()[:, 1], 100 * services["change"])
     assert len(ax.collections) == 2  # bands only where the study gives intervals
     table = reward_one_task([0, 1])
