@@ -11,6 +11,7 @@ from apmkit.plots.discontinuity import bandwidths, density, discontinuity
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
 from apmkit.plots.payment import (
     cash,
+    chance,
     coding_drift,
     components,
     effort,
@@ -37,6 +38,7 @@ __all__ = [
     "bandwidths",
     "broken_lines",
     "cash",
+    "chance",
     "change_of_selected",
     "cluster_influence",
     "coding_drift",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from apmkit.errors import PaymentError
 from apmkit.payment.mssp.benchmark_steps import EnrolmentTable, Steps
 from apmkit.payment.rulebook import RulesInForce
 
@@ -16,11 +17,18 @@ def risk_ratios(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dolla
     dollars : array
         Historical benchmark times person years of the performance year, the weights of types in the aggregate.
 
+    Raises
+    ------
+    PaymentError
+        The rule names no known method, or a column it needs cannot be used.
+
     References
     ----------
     42 CFR 425.604(a)(1)-(3) before July 2019; 42 CFR 425.605(a)(1) and 425.610(a)(2) after.
     """
     method = terms["benchmark.risk_method"]
+    if method not in _METHODS:
+        raise PaymentError(f"benchmark.risk_method is {method!r}; write one of {', '.join(_METHODS)}.")
     return _METHODS[method](inputs, terms, steps, dollars)
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import apmkit
 from apmkit.errors import PaymentError
 from apmkit.payment import rulebook
 from apmkit.payment.mssp.benchmark import mssp_benchmark
@@ -255,6 +256,18 @@ def test_base_year_weights_that_do_not_sum_to_1_are_refused():
         mssp_benchmark(acos(), agreement_start="2022-01-01", rules=rules)
 
 
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ("benchmark.risk_method", "benchmark.risk_method is 'other'"),
+        ("benchmark.first.trend", "no column other_trend_by1"),
+    ],
+)
+def test_a_rule_of_an_unknown_kind_is_refused(rule, says):
+    with pytest.raises(PaymentError, match=says):
+        mssp_benchmark(acos(), agreement_start="2022-01-01", rules=rulebook("mssp").with_values({rule: "other"}))
+
+
 @pytest.mark.parametrize(("start", "period"), [("2012-03-31", 1), ("2015-12-31", 2)])
 def test_an_agreement_before_its_rule_existed_is_refused(start, period):
     with pytest.raises(RulesError, match="was not in force on"):
@@ -279,3 +292,23 @@ def test_bad_options_are_refused(options, says):
 def test_an_unknown_aco_is_named():
     with pytest.raises(PaymentError, match="There is no ACO 'Z'"):
         mssp_benchmark(acos(), agreement_start="2022-01-01").of("Z")
+
+
+def test_published_regional_adjustments_before_2024_go_past_the_limit_of_2024():
+    data = apmkit.load("mssp").dropna(subset=["regional_adjustment"])
+    share = data["regional_adjustment"] / data["historical_benchmark"]
+    assert set(data["year"]) == {2022, 2023}
+    assert -0.05 < share.min() < -0.03
+
+
+def test_published_prior_savings_of_2016_go_with_savings_times_the_sharing_rate():
+    data = apmkit.load("mssp")
+    before = data[data["year"] <= 2015]
+    per_head = before["benchmark_minus_expenditures"] / before["person_years"]
+    mean = before.assign(per_head=per_head).groupby("aco_id")[["per_head", "final_sharing_rate"]].mean()
+    published = data[data["year"] == 2016].set_index("aco_id")["prior_savings_adjustment"]
+    published = published[published > 0]
+    ours = (mean["per_head"] * mean["final_sharing_rate"])[published.index]
+    assert len(published) == 85
+    assert np.corrcoef(published, ours)[0, 1] > 0.9
+    assert 0.8 < (published / ours).median() < 1
