@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,15 @@ from apmkit.payment.rulebook import Rulebook, RulesInForce
 FIRST_YEAR = 2013
 _LAST_YEAR = 2100
 _LARGEST_MINIMUM = 0.3  # the table ends at 12.2 %; CMS once used 25.42 % for an ACO of 152 beneficiaries
+_AMOUNTS = (
+    "beneficiaries",
+    "met_quality_standard",
+    "met_alternative_standard",
+    "participant_revenue",
+    "loss_limit",
+    "disaster_adjustment",
+    "advance_investment_balance",
+)
 _SHARES = {
     "quality_score": 1.0,
     "final_sharing_rate": 1.0,
@@ -33,6 +42,7 @@ class AcoYears:
 
     frame: pd.DataFrame
     rules: Rulebook
+    _read: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
         if not isinstance(self.frame, pd.DataFrame):
@@ -51,6 +61,10 @@ class AcoYears:
                 f"{self.place(twice)} has more than one row; give each ACO one row a year, and settle the two halves "
                 "of 2019 as two tables."
             )
+        if "aco_id" not in self.frame and not self.frame.index.is_unique:
+            raise PaymentError("The index of the ACO-years has repeats: name the rows in a column aco_id or reset it.")
+        for column in (*_SHARES, *_AMOUNTS):
+            self.numbers(column)
 
     @cached_property
     def index(self) -> pd.Index:
@@ -75,6 +89,11 @@ class AcoYears:
         PaymentError
             A value is no number, infinite, or outside what the column can hold.
         """
+        if column not in self._read:
+            self._read[column] = self._numbers(column)
+        return self._read[column]
+
+    def _numbers(self, column: str) -> np.ndarray:
         if column not in self.frame:
             return np.full(len(self.frame), np.nan)
         try:
@@ -89,6 +108,8 @@ class AcoYears:
             )
         if column == "disaster_adjustment":
             self._refuse(values > 0, column, values, "write what the loss shrinks by as a negative amount")
+        elif column.startswith("met_"):
+            self._refuse(values > 1, column, values, "write True or False")
         elif column == "participant_revenue":
             self._refuse(values <= 0, column, values, "give the Part A and B revenue in USD, above 0")
         else:

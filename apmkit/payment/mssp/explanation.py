@@ -44,8 +44,8 @@ def explain_settlement(
     --------
     >>> aco = {"year": 2022, "track": "BASIC B", "beneficiaries": 10_000, "met_quality_standard": True}
     >>> steps = explain_settlement(pd.DataFrame([{**aco, "benchmark": 100e6, "expenditures": 95e6}]))
-    >>> steps.set_index("step").loc["Sequestration", ["value", "how"]].tolist()
-    [-40000.0, '2 % of shared savings, before the payment limit']
+    >>> steps.set_index("step").loc["Sequestration", "how"]
+    '2 % of shared savings, before the payment limit'
     """
     if len(acos) != 1:
         raise PaymentError(f"There are {len(acos):,} ACO-years; choose one row to explain.")

@@ -16,7 +16,9 @@ from apmkit.payment.rulebook import Rulebook, rulebook
 _DOLLAR = 1.0
 _TOLERANCE = 0.001
 _NEAR = 1e-9
-_NO_MORE = 12  # decimal places beyond which a printed rate is not read
+# CMS has never printed fewer decimal places of these fractions, and more than 12 are not read.
+_LEAST_PLACES = {"minimum_savings_rate": 4, "quality_score": 4, "final_sharing_rate": 2, "final_loss_rate": 4}
+_MOST_PLACES = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ def published_aco_years(data: pd.DataFrame | None = None, *, rules: Rulebook | N
         data = datasets.load("mssp")
     data = data.reset_index(drop=True)
     table = AcoYears(data, rules or rulebook("mssp"))
-    unit = {name: _half_unit(data[name], data["year"]) for name in _PRINTED}
+    unit = {name: _half_unit(name, data) for name in _LEAST_PLACES}
     every = np.full(len(data), True)
 
     minimum, n = table.numbers("minimum_savings_rate"), table.numbers("beneficiaries")
@@ -98,18 +100,17 @@ def published_aco_years(data: pd.DataFrame | None = None, *, rules: Rulebook | N
 
     score, printed = data["quality_score"].to_numpy(float), data["final_sharing_rate"].to_numpy(float)
     highest = table.rule("sharing_rate", every, of_track=True)
+    short = (data["benchmark_minus_expenditures"] / data["benchmark"]).to_numpy() < minimum
+    most = highest * table.rule("below_minimum.share_of_rate", short, absent=1.0)
     by_score = table.rule("quality.rule", every, absent="") == "score"
-    finer = highest * score
-    agrees = np.abs(finer - printed) <= unit["final_sharing_rate"] + highest * unit["quality_score"] + _NEAR
-    scaled = agrees & (by_score | (printed != highest))
-    sharing = np.where(scaled, finer, printed)
-    exact = (printed == highest) & (~scaled | (score == 1))
-    rounding = np.where(scaled, highest * unit["quality_score"], unit["final_sharing_rate"])
+    score_error = highest * unit["quality_score"]
+    agrees = np.abs(most * score - printed) <= unit["final_sharing_rate"] + score_error + _NEAR
+    scaled = agrees & (by_score | (printed != most))
+    exact = (printed == most) & (~scaled | (score == 1))
+    rounding = np.where(scaled, score_error, unit["final_sharing_rate"])
 
-    loss_rate = data["final_loss_rate"].to_numpy(float)
-    loss_finer = 1 - finer
-    near = np.abs(loss_finer - loss_rate) <= unit["final_loss_rate"] + highest * unit["quality_score"] + _NEAR
-    loss_rate = np.where(near & table.has_rule("loss_rate_floor"), loss_finer, loss_rate)
+    loss_rate, of_score = data["final_loss_rate"].to_numpy(float), 1 - highest * score
+    near = np.abs(of_score - loss_rate) <= unit["final_loss_rate"] + score_error + _NEAR
 
     part_of_year = np.minimum(data["performance_months"] / 12, 1)
     failed = printed == 0
@@ -117,11 +118,11 @@ def published_aco_years(data: pd.DataFrame | None = None, *, rules: Rulebook | N
         expenditures=data["benchmark"] - data["benchmark_minus_expenditures"],
         minimum_savings_rate=np.where(of_table, of_size, minimum),
         minimum_of_size=of_table,
-        final_sharing_rate=sharing,
-        final_loss_rate=loss_rate,
+        final_sharing_rate=np.where(scaled, most * score, printed),
+        final_loss_rate=np.where(near & table.has_rule("loss_rate_floor"), of_score, loss_rate),
         met_quality_standard=np.where(failed, 0.0, table.numbers("met_quality_standard")),
         disaster_adjustment=data["disaster_adjustment"] * part_of_year,
-        rate_rounding=np.where(exact | failed, 0.0, rounding),
+        rate_rounding=np.where(exact | failed | np.isnan(printed), 0.0, rounding),
     )
 
 
@@ -171,19 +172,15 @@ def reconcile_mssp(data: pd.DataFrame | None = None, *, rules: Rulebook | None =
     return Reconciliation(_by_year(rows, exceptions), exceptions, rows, payment)
 
 
-_PRINTED = ("minimum_savings_rate", "quality_score", "final_sharing_rate", "final_loss_rate")
-
-
-def _half_unit(values: pd.Series, year: pd.Series) -> np.ndarray:
+def _half_unit(column: str, data: pd.DataFrame) -> np.ndarray:
     """Half a unit of the last place to which a column is printed in each year, read from its values."""
-    places = values.groupby(year).transform(_places)
-    return 0.5 * 10.0 ** -places.to_numpy(float)
 
+    def places(values: pd.Series) -> int:
+        known = values.dropna().to_numpy()
+        tried = range(_LEAST_PLACES[column], _MOST_PLACES)
+        return next((n for n in tried if np.allclose(known, np.round(known, n), rtol=0, atol=1e-11)), _MOST_PLACES)
 
-def _places(values: pd.Series) -> int:
-    known = values.dropna().to_numpy()
-    fits = (np.allclose(known, np.round(known, places), rtol=0, atol=1e-11) for places in range(_NO_MORE))
-    return next((places for places, fit in enumerate(fits) if fit), _NO_MORE)
+    return 0.5 * 10.0 ** -data.groupby("year")[column].transform(places).to_numpy(float)
 
 
 def _by_year(rows: pd.DataFrame, exceptions: pd.DataFrame) -> pd.DataFrame:
