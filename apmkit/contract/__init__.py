@@ -4,6 +4,7 @@ from apmkit.contract.classification import CATEGORIES, Classification, classify
 from apmkit.contract.comparison import compare, describe
 from apmkit.contract.completeness import completeness, gaps
 from apmkit.contract.contracts import gallery, gallery_table, placements, read_contract
+from apmkit.contract.engines import engines
 from apmkit.contract.preferred_design import design_score, preferred_design
 from apmkit.contract.record import Component, Contract, ContractError, Gap, Source
 from apmkit.contract.tasks import task_matrix, tasks
@@ -26,6 +27,7 @@ __all__ = [
     "completeness",
     "describe",
     "design_score",
+    "engines",
     "gallery",
     "gallery_table",
     "gaps",

@@ -34,6 +34,12 @@ OUTSIDE = "outside the framework"
 
 _ORDER = {code: place for place, code in enumerate(CATEGORIES)}
 _NEAREST = {"salary": "4N", "hourly": "1"}
+_DECIDING = {
+    "linked_to_quality": ("link to quality", (True, False)),
+    "downside": ("downside", (True, False)),
+    "scope": ("scope", ("primary care", "total cost")),
+    "paid": ("when it is paid", ("in advance", "afterwards")),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +88,8 @@ def classify(contract: Contract) -> Classification:
     A payment is placed by its type, its link to quality, its downside, its scope and when it is paid. The contract
     takes the category of its main payments: population-based ones first, then a settlement with a benchmark, through
     which all fees of its scope run, then the furthest step of category 2 that is paid on top of fees. Salaries and
-    hourly pay have no place in the framework; then the nearest category is named.
+    hourly pay have no place in the framework; then the nearest category is named. Payer and provider count as one
+    organisation (4C) only where the record says so.
 
     References
     ----------
@@ -98,7 +105,7 @@ def classify(contract: Contract) -> Classification:
     >>> classify(gallery("ontario_chc")).nearest
     ('4N',)
     """
-    one = _flag(contract.providers.payer_and_provider_are_one, default=False)
+    one = contract.providers.payer_and_provider_are_one is True
     states = _states(contract.payments, one)
     outcomes = {_whole(state) for state in states}
     codes = _sorted(code for code, _ in outcomes)
@@ -117,7 +124,7 @@ def classify(contract: Contract) -> Classification:
     )
 
 
-def _states(payments: Sequence[Component], one: tuple[bool, ...]) -> set[frozenset]:
+def _states(payments: Sequence[Component], one: bool) -> set[frozenset]:
     """Every set of (category, is it a main part?) that payments can have together; pay by time stands by its type."""
     states = {frozenset()}
     for payment in payments:
@@ -136,17 +143,11 @@ def _rank(code: str) -> int:
     return _ORDER.get(code, len(_ORDER))
 
 
-def _flag(value, default=None) -> tuple:
-    """The values that a field may have: its own, or all where it is a gap."""
-    return (value,) if filled(value) else (True, False) if default is None else (default,)
-
-
-def _possible(payment: Component, one: tuple[bool, ...]) -> dict[str, str]:
-    """The categories that a payment can have, each with its reason."""
-    scopes = (payment.scope,) if filled(payment.scope) else ("primary care", "total cost")
-    whens = (payment.paid,) if filled(payment.paid) else ("in advance", "afterwards")
-    flags = _flag(payment.linked_to_quality), _flag(payment.downside), scopes, whens, one
-    return dict(_category(payment.type, *values) for values in itertools.product(*flags))
+def _possible(payment: Component, one: bool) -> dict[str, str]:
+    """The categories that a payment can have, each with its reason; a gap may stand for any of its values."""
+    given = ((field, getattr(payment, field)) for field in _DECIDING)
+    values = ((value,) if filled(value) else _DECIDING[field][1] for field, value in given)
+    return dict(_category(payment.type, *each, one) for each in itertools.product(*values))
 
 
 def _category(kind: str, linked: bool, downside: bool, scope: str, paid: str, one: bool) -> tuple[str, str]:
@@ -195,21 +196,13 @@ def _category(kind: str, linked: bool, downside: bool, scope: str, paid: str, on
     return "4A", f"{what}, linked to quality, for a part of care ({scope})."
 
 
-def _row(payment: Component, one: tuple[bool, ...]) -> tuple[str, str]:
+def _row(payment: Component, one: bool) -> tuple[str, str]:
     found = _possible(payment, one)
     codes = _sorted(found)
     if len(codes) == 1:
         return codes[0], found[codes[0]]
     reasons = " ".join(f"{code}: {found[code]}" for code in codes)
     return " or ".join(codes), f"{reasons} Open: {'; '.join(_open(payment))}."
-
-
-_DECIDING = {
-    "linked_to_quality": ("link to quality", (True, False)),
-    "downside": ("downside", (True, False)),
-    "scope": ("scope", ("primary care", "total cost")),
-    "paid": ("when it is paid", ("in advance", "afterwards")),
-}
 
 
 _PARTS = ("main", "supplement")
@@ -222,7 +215,7 @@ def _open(payment: Component) -> list[str]:
         given = getattr(payment, name)
         if filled(given):
             continue
-        codes = [_possible(payment.model_copy(update={name: value}), (False,)).keys() for value in values]
+        codes = [_possible(payment.model_copy(update={name: value}), one=False).keys() for value in values]
         if codes[0] != codes[1]:
             found.append(f"{words} ({given or 'missing'})")
     return found
@@ -257,7 +250,7 @@ _RULES = {
 }
 
 
-def _reason(contract: Contract, outcomes: set[tuple[str, str]], mains: set[str], one: tuple[bool, ...]) -> str:
+def _reason(contract: Contract, outcomes: set[tuple[str, str]], mains: set[str], one: bool) -> str:
     nearest = " and ".join(_sorted(mains))
     outside = f"A main part is paid by time, which the framework does not cover; nearest is {nearest}"
     sentences = []

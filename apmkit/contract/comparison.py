@@ -6,6 +6,7 @@ import pandas as pd
 
 from apmkit.contract.classification import classify
 from apmkit.contract.completeness import completeness
+from apmkit.contract.engines import engines
 from apmkit.contract.preferred_design import design_score, preferred_design
 from apmkit.contract.record import Contract, Gap
 from apmkit.contract.terms import THEMES
@@ -23,22 +24,22 @@ def describe(contract: Contract) -> pd.DataFrame:
     rows = {}
     for theme, field, value, unconfirmed in contract.fields():
         rows[THEMES[theme], field] = _words(value) + (" (unconfirmed)" if unconfirmed else "")
-    for payment in contract.payments:
-        paid_by = payment.engine or f"none: {payment.no_engine}"
-        rows[THEMES["finance"], f"{payment.name}.engine"] = paid_by
+    for name, row in engines(contract).iterrows():
+        rules = f", rules of {row.rules}" if row.rules else ""
+        rows[THEMES["finance"], f"{name}.engine"] = f"{row.engine}{rules}" if row.engine else f"none: {row.why_none}"
     return pd.Series(rows, name="value").rename_axis(["theme", "field"]).to_frame()
 
 
 def results(contract: Contract) -> dict[str, str]:
     """What follows from a contract, in words: category, payments, preferred design, completeness, engines."""
     found = classify(contract)
-    engines = sorted({payment.engine for payment in contract.payments if payment.engine})
+    by = sorted(set(engines(contract)["engine"]) - {""})
     return {
         "HCP-LAN category": found.category + (f" (nearest {' and '.join(found.nearest)})" if found.nearest else ""),
         "categories of the payments": ", ".join(found.parts),
         "preferred design": design_score(contract),
         "fields filled": f"{completeness(contract).loc['All themes', 'share']:.0%}",
-        "engines": ", ".join(engines) or "none",
+        "engines": ", ".join(by) or "none",
     }
 
 

@@ -338,7 +338,7 @@ UNCOUNTED = {"payments", "unconfirmed", "name", "type", "optional", "targets", "
 
 def _fields(theme: str, record: _Theme, prefix: str) -> Iterator[tuple[str, str, Any, bool]]:
     for name in type(record).model_fields:
-        without_cap = name == "risk_adjustment_cap" and record.risk_adjustment in (None, "none")
+        without_cap = name == "risk_adjustment_cap" and record.risk_adjustment not in ("age and sex", "health status")
         if name not in UNCOUNTED and not without_cap:
             yield theme, prefix + name, getattr(record, name), name in record.unconfirmed
 
