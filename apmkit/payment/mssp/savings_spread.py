@@ -91,9 +91,9 @@ def savings_spread(
 
     Savings rates are taken as normal around the mean of their year with variance a + b / n, and a >= 0 and b > 0 are
     found by maximum likelihood (Fisher scoring: squared deviations on 1 / n, weighted by the inverse squared
-    variance). Published rates have heavier tails than that; `payments_and_chance` shows how far shares then differ from
-    probabilities. With ``kind="year_to_year"`` the same is done for the change from one year to the next over the root of
-    2, which leaves out all that stays. Intervals are percentiles over resampled ACOs.
+    variance). Published rates have heavier tails than that; `payments_and_chance` shows how far shares then differ
+    from probabilities. With ``kind="year_to_year"`` the same is done for the change from one year to the next over the
+    root of 2, which leaves out all that stays. Intervals are percentiles over resampled ACOs.
 
     Parameters
     ----------
