@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apmkit.plots.clusters import cluster_influence
+from apmkit.plots.contracts import contract_categories, contract_tasks
 from apmkit.plots.designs import change_of_selected, interrupted_series, love
 from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.discontinuity import bandwidths, density, discontinuity
@@ -43,6 +44,8 @@ __all__ = [
     "cluster_influence",
     "coding_drift",
     "components",
+    "contract_categories",
+    "contract_tasks",
     "density",
     "discontinuity",
     "donor_weights",
