@@ -159,13 +159,11 @@ class AcoYears:
         """1 for low-revenue ACOs, 0 for high-revenue ones, NaN where revenue_category is not given."""
         if "revenue_category" not in self.frame:
             return np.full(len(self.frame), np.nan)
-        category = self.frame["revenue_category"]
-        values = category.map({"low": 1.0, "high": 0.0}).to_numpy(dtype=float, na_value=np.nan)
-        if (wrong := np.isnan(values) & category.notna().to_numpy()).any():
-            raise PaymentError(
-                f"{self.place(wrong)}: revenue_category is {category.iloc[int(np.argmax(wrong))]!r}; write low or high."
-            )
-        return values
+        code, words = pd.factorize(self.frame["revenue_category"])
+        for position, word in enumerate(words):
+            if word not in ("low", "high"):
+                raise PaymentError(f"{self.place(code == position)}: revenue_category is {word!r}; write low or high.")
+        return np.array([*(words == "low"), np.nan], dtype=float)[code]
 
     @cached_property
     def agreement_start(self) -> np.ndarray:

@@ -3,6 +3,9 @@
 Kept to check the vectorised engine, and to time it against. Values stand here a second time on purpose.
 """
 
+import numpy as np
+import pandas as pd
+
 TABLE = [
     (1, 499, 12.2, 12.2), (500, 999, 12.2, 8.7), (1000, 2999, 8.7, 5.0), (3000, 4999, 5.0, 3.9),
     (5000, 5999, 3.9, 3.6), (6000, 6999, 3.6, 3.4), (7000, 7999, 3.4, 3.2), (8000, 8999, 3.2, 3.1),
@@ -95,3 +98,31 @@ def settle(aco):
         months = 12 if aco["year"] in (2020, 2021, 2022) else 5 if aco["year"] == 2023 else 0
         return -round(owed * (1 - months / 12), 2)
     return 0.0
+
+
+def random_contracts(n, seed):
+    """Random contracts of every track in the years in which it existed."""
+    random = np.random.default_rng(seed)
+    track = random.choice(list(TRACKS), n)
+    first, last = (np.array([TRACKS[name][part] for name in track]) for part in (2, 3))
+    benchmark = random.uniform(1e6, 1e9, n).round(2)
+    year = random.integers(first, np.minimum(last, 2026) + 1)
+    return pd.DataFrame(
+        {
+            "year": year,
+            "track": track,
+            "beneficiaries": random.integers(100, 90_000, n),
+            "benchmark": benchmark,
+            "expenditures": (benchmark * (1 - random.normal(0.01, 0.08, n))).round(2).clip(0),
+            "minimum_savings_rate": np.where(
+                np.isin(track, list(ONE_SIDED)), np.nan, random.choice([0, 0.005, 0.01, 0.015, 0.02], n)
+            ),
+            "quality_score": random.uniform(0, 1, n).round(4),
+            "met_quality_standard": random.random(n) < 0.8,
+            "met_alternative_standard": random.random(n) < 0.5,
+            "participant_revenue": (benchmark * random.uniform(0.02, 0.9, n)).round(2),
+            "revenue_category": random.choice(["low", "high"], n),
+            "agreement_start": [f"{each}-01-01" for each in year - random.integers(0, 4, n)],
+            "advance_investment_balance": np.where(random.random(n) < 0.2, random.uniform(0, 2e6, n).round(2), 0),
+        }
+    )

@@ -179,36 +179,8 @@ def test_a_loss_with_unknown_revenue_is_refused_or_marked():
 # -- properties --------------------------------------------------------------------------------------------------------
 
 
-def draw(n, seed):
-    """Random contracts of every track in the years in which it existed."""
-    random = np.random.default_rng(seed)
-    track = random.choice(list(plain.TRACKS), n)
-    first, last = (np.array([plain.TRACKS[name][part] for name in track]) for part in (2, 3))
-    benchmark = random.uniform(1e6, 1e9, n).round(2)
-    year = random.integers(first, np.minimum(last, 2026) + 1)
-    return pd.DataFrame(
-        {
-            "year": year,
-            "track": track,
-            "beneficiaries": random.integers(100, 90_000, n),
-            "benchmark": benchmark,
-            "expenditures": (benchmark * (1 - random.normal(0.01, 0.08, n))).round(2).clip(0),
-            "minimum_savings_rate": np.where(
-                np.isin(track, list(plain.ONE_SIDED)), np.nan, random.choice([0, 0.005, 0.01, 0.015, 0.02], n)
-            ),
-            "quality_score": random.uniform(0, 1, n).round(4),
-            "met_quality_standard": random.random(n) < 0.8,
-            "met_alternative_standard": random.random(n) < 0.5,
-            "participant_revenue": (benchmark * random.uniform(0.02, 0.9, n)).round(2),
-            "revenue_category": random.choice(["low", "high"], n),
-            "agreement_start": [f"{each}-01-01" for each in year - random.integers(0, 4, n)],
-            "advance_investment_balance": np.where(random.random(n) < 0.2, random.uniform(0, 2e6, n).round(2), 0),
-        }
-    )
-
-
 def test_ten_thousand_random_contracts_agree_with_plain_arithmetic_to_the_cent():
-    acos = draw(10_000, seed=3)
+    acos = plain.random_contracts(10_000, seed=3)
     expected = np.array([plain.settle(aco) for aco in acos.to_dict("records")])
     payment = settle_mssp(acos)
     assert np.abs(payment.total.to_numpy() - expected).max() <= 0.0101  # one cent of rounding
@@ -218,7 +190,7 @@ def test_ten_thousand_random_contracts_agree_with_plain_arithmetic_to_the_cent()
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_payments_keep_to_the_limits_and_the_parts_add_up(seed):
-    acos = draw(300, seed)
+    acos = plain.random_contracts(300, seed)
     payment = settle_mssp(acos)
     money, paid = payment.table, payment.total.to_numpy()
     highest, limit = (np.array([plain.TRACKS[track][part] for track in acos["track"]]) for part in (0, 1))
@@ -235,7 +207,7 @@ def test_payments_keep_to_the_limits_and_the_parts_add_up(seed):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), more=st.floats(0, 0.2))
 def test_who_saves_more_is_never_paid_less(seed, more):
-    acos = draw(300, seed)
+    acos = plain.random_contracts(300, seed)
     better = acos.assign(expenditures=(acos["expenditures"] - more * acos["benchmark"]).clip(0))
     assert np.all(settle_mssp(better).total >= settle_mssp(acos).total - CENT)
 
@@ -243,7 +215,7 @@ def test_who_saves_more_is_never_paid_less(seed, more):
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10**6), factor=st.sampled_from([0.5, 2.0, 8.0]))
 def test_a_change_of_currency_scales_every_part(seed, factor):
-    acos = draw(300, seed)
+    acos = plain.random_contracts(300, seed)
     money = ["benchmark", "expenditures", "participant_revenue", "advance_investment_balance"]
     scaled = acos.assign(**{name: acos[name] * factor for name in money})
     ours, theirs = settle_mssp(acos).table, settle_mssp(scaled).table
@@ -251,7 +223,7 @@ def test_a_change_of_currency_scales_every_part(seed, factor):
 
 
 def test_the_order_of_rows_does_not_matter():
-    acos = draw(500, seed=5)
+    acos = plain.random_contracts(500, seed=5)
     mixed = acos.sample(frac=1, random_state=1)
     pd.testing.assert_frame_equal(settle_mssp(mixed).table.sort_index(), settle_mssp(acos).table)
 
