@@ -93,13 +93,14 @@ class CapitationSchedule:
     def rates(self, age, sex) -> np.ndarray:
         """Money per patient and year, for ages in whole years and sexes "F" or "M"."""
         age, sex = np.asarray(age, dtype=float), np.asarray(sex, dtype=object)
-        if not ((age >= 0).all() and np.isin(sex, list(self._by_sex)).all()):
+        of_sex = {code: sex == code for code in self._by_sex}
+        if not ((age >= 0).all() and np.logical_or.reduce(list(of_sex.values())).all()):
             raise PaymentError(
                 f"{self.name} has rates for ages from 0 and for the sexes F and M only; mend the others."
             )
         rates = np.empty(len(age))
         for code, (starts, money) in self._by_sex.items():
-            mine = sex == code
+            mine = of_sex[code]
             rates[mine] = money[np.searchsorted(starts, age[mine], side="right") - 1]
         return rates
 

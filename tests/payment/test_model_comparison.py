@@ -159,6 +159,15 @@ def test_marginal_pay_stops_at_a_cap(four):
     assert table.loc[("capped", "enrolled_patient"), "highest"] == 0
 
 
+def test_no_model_of_canada_reads_an_emergency_visit_and_a_model_that_does_is_seen(ontario):
+    def by_emergency(practices):
+        return paid(practices, -100 * practices.sums(practices.patient("ed_visits")))
+
+    models = {"FHO": (ontario_fho, {"on": ON}), "LFP": (bc_lfp, {"on": "2024-04-01"}), "charged": by_emergency}
+    table = marginal_revenue(ontario, models).xs("emergency_visit", level="change")
+    assert table["mean"].to_dict() == {"FHO": 0, "LFP": 0, "charged": -100}
+
+
 def test_a_visit_takes_hours_where_hours_are_paid(four):
     def hourly(practices):
         return paid(practices, 100 * practices.practice("hours"))
