@@ -233,16 +233,24 @@ class AcoYears:
         group, pairs = self._groups
         return np.array([any(f"{name}.{rule}" in terms for rule in rules) for terms, name in pairs])[group]
 
-    def rule(self, name: str, rows: np.ndarray, *, of_track: bool = False, absent=np.nan) -> np.ndarray:
-        """Value of a rule for some rows, by year (or by year and track); `absent` in others and where there is none."""
+    def rule(
+        self, name: str, rows: np.ndarray, *, of_track: bool = False, absent: float = np.nan, equals: str | None = None
+    ) -> np.ndarray:
+        """Value of a rule for some rows, by year (or by year and track); `absent` in others and where there is none.
+
+        With `equals`, 1 where the rule is that text and 0 where it is another.
+        """
         group, pairs = self._groups
-        values = np.full(len(pairs), absent, dtype=object if isinstance(absent, str) else float)
-        for position in np.flatnonzero(np.bincount(group[rows], minlength=len(pairs))):
+        values = np.full(len(pairs), absent)
+        members = np.flatnonzero(rows)
+        for position in np.flatnonzero(np.bincount(group[members], minlength=len(pairs))):
             terms, track = pairs[position]
             full = f"{track}.{name}" if of_track else name
             if full in terms:
-                values[position] = terms[full]
-        return np.where(rows, values[group], absent)
+                values[position] = terms[full] if equals is None else terms[full] == equals
+        result = np.full(len(group), absent)
+        result[members] = values[group[members]]
+        return result
 
     def years_of(self, rows: np.ndarray):
         """Each performance year among some rows: its rules and its rows."""

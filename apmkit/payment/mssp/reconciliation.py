@@ -102,7 +102,7 @@ def published_aco_years(data: pd.DataFrame | None = None, *, rules: Rulebook | N
     highest = table.rule("sharing_rate", every, of_track=True)
     short = (data["benchmark_minus_expenditures"] / data["benchmark"]).to_numpy() < minimum
     most = highest * table.rule("below_minimum.share_of_rate", short, absent=1.0)
-    by_score = table.rule("quality.rule", every, absent="") == "score"
+    by_score = table.rule("quality.rule", every, equals="score") == 1
     score_error = highest * unit["quality_score"]
     agrees = np.abs(most * score - printed) <= unit["final_sharing_rate"] + score_error + _NEAR
     scaled = agrees & (by_score | (printed != most))

@@ -13,6 +13,7 @@ from apmkit.payment.mssp.minimum_savings_rate import rate_of_size
 from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook, rulebook
 
+_BY_SCORE = ("score", "standard or score")  # quality rules under which a score scales the sharing rate
 _HALF_A_CENT = 0.005  # money is counted in cents: savings less than this short of the minimum reach it
 
 REASONS = (
@@ -222,9 +223,10 @@ def _shares_below_minimum(table: AcoYears, rows: np.ndarray) -> np.ndarray:
     table.require("revenue_category", rows & np.isnan(table.low_revenue), why)
     table.require("agreement_start", rows & np.isnat(table.agreement_start), why)
     n = table.needed("beneficiaries", rows, why)
-    first = table.rule("below_minimum.agreement_from", rows, absent="").astype("datetime64[D]")
-    large = n >= table.rule("below_minimum.assigned_beneficiaries", rows)
-    return rows & (table.low_revenue == 1) & large & (table.agreement_start >= first)
+    new = np.full(len(rows), False)
+    for terms, members in table.years_of(rows):
+        new[members] = table.agreement_start[members] >= np.datetime64(terms["below_minimum.agreement_from"])
+    return new & (table.low_revenue == 1) & (n >= table.rule("below_minimum.assigned_beneficiaries", rows))
 
 
 def _sharing_rate(table: AcoYears, saved: np.ndarray, reduced: np.ndarray) -> np.ndarray:
@@ -234,15 +236,14 @@ def _sharing_rate(table: AcoYears, saved: np.ndarray, reduced: np.ndarray) -> np
     rate = np.where(rows, given, np.nan)
     if not open_.any():
         return rate
-    rule = table.rule("quality.rule", open_, absent="")
+    by_score, by_either = (table.rule("quality.rule", open_, equals=text) == 1 for text in _BY_SCORE)
     met, alternative = table.numbers("met_quality_standard"), table.numbers("met_alternative_standard")
-    by_score = rule == "score"
     table.require(
         "met_quality_standard",
         open_ & ~by_score & np.isnan(met),
         "write True or False, or give the final_sharing_rate",
     )
-    second = open_ & (rule == "standard or score") & (met == 0) & (alternative == 1)
+    second = by_either & (met == 0) & (alternative == 1)
     score = table.needed(
         "quality_score", (open_ & by_score & (met != 0)) | second, "give it from 0 to 1, or give the final_sharing_rate"
     )
@@ -258,8 +259,9 @@ def _loss_rate(table: AcoYears, lost: np.ndarray) -> np.ndarray:
     scaled = lost & np.isnan(rate)
     if scaled.any():
         score, met = table.numbers("quality_score"), table.numbers("met_quality_standard")
-        failed = (met == 0) & (table.numbers("met_alternative_standard") != 1)
-        unknown = scaled & np.isnan(met) & (table.rule("quality.rule", scaled, absent="") != "score")
+        by_score, by_either = (table.rule("quality.rule", scaled, equals=text) == 1 for text in _BY_SCORE)
+        failed = (met == 0) & ~(by_either & (table.numbers("met_alternative_standard") == 1))
+        unknown = scaled & ~by_score & np.isnan(met)
         table.require("met_quality_standard", unknown, "write True or False, or give the final_loss_rate")
         table.require(
             "quality_score", scaled & ~failed & np.isnan(score), "losses scale with it; give it or the final_loss_rate"
@@ -292,7 +294,7 @@ def _loss_limit(table: AcoYears, loss: np.ndarray) -> tuple[np.ndarray, np.ndarr
             share = np.where(rows, table.rule(name, rows, of_track=True), share)
     of_benchmark = share * table.benchmark
     exempt = (table.low_revenue == 0) & np.asarray(table.track == "track_1_plus")
-    of_revenue = by_rule & table.has_rule("loss_limit_revenue") & ~exempt & (loss > 0)
+    of_revenue = by_rule & table.has_rule("loss_limit_revenue") & ~exempt
     revenue = table.numbers("participant_revenue")
     known = ~(of_revenue & np.isnan(revenue))
     by_revenue = table.rule("loss_limit_revenue", of_revenue, of_track=True) * revenue

@@ -55,7 +55,7 @@ def loss_rate(aco, highest):
     if aco["track"] in REVENUE_LIMITS:
         return 0.30
     low, high = LOSS_RATES[aco["track"]]
-    if not (aco["met_quality_standard"] or aco["met_alternative_standard"]):
+    if not (aco["met_quality_standard"] or (aco["year"] >= 2023 and aco["met_alternative_standard"])):
         return high
     return min(max(1 - highest * aco["quality_score"], low), high)
 
