@@ -184,6 +184,8 @@ class AcoYears:
         if (track < 0).any():
             raise PaymentError(f"{self.place(track < 0)}: track is missing; write for instance BASIC E.")
         known = [name.removesuffix(".sharing_rate") for name in self.rules.parameters if name.endswith(".sharing_rate")]
+        if not known:
+            raise PaymentError(f"The rules of {self.rules.programme} know no track: give rules of mssp.")
         names = [self._track(given, known, track == code) for code, given in enumerate(tracks)]
         code = (self.year - FIRST_YEAR) * len(names) + track
         group = np.full(code.max() + 1, -1)

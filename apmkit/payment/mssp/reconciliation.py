@@ -206,17 +206,16 @@ def _exceptions(rows: pd.DataFrame, acos: pd.DataFrame, payment: Payment) -> pd.
     """Every row that the columns do not settle by the rule alone; the first reason that holds is given."""
     details = payment.details.reset_index(drop=True)
     table = payment.table.reset_index(drop=True)
-    generated = acos["generated_savings"].fillna(0)
     before_relief = -(table["shared_losses"] + table["loss_limit"])
     implied = acos["disaster_adjustment"].abs().fillna(0) - acos["earned_savings"].clip(upper=0)
     limited = ~details["revenue_known"] & (implied < before_relief - _DOLLAR)
     agrees = rows["within_rounding"] | rows["within_0.1%"]
     cancelled = before_relief.gt(0) & rows["published"].eq(0) & rows["rebuilt"].eq(0)
-    unpaid = generated.gt(0) & rows["published"].eq(0) & rows["rebuilt"].eq(0)
-    one_sided = generated.lt(0) & details["reason"].eq("One-sided track: losses are not shared")
+    unpaid = rows["published"].eq(0) & details["reason"].eq("Quality standard not met: no savings shared")
+    one_sided = acos["generated_savings"].lt(0) & details["reason"].eq("One-sided track: losses are not shared")
     own_minimum = ~acos["minimum_of_size"] & ~acos["two_sided"]
-    amounts = ("$" + implied.map("{:,.0f}".format) + " where the rule without revenue gives $") + before_relief.map(
-        "{:,.0f}: a loss limit on participant revenue, which is not published".format
+    amounts = implied.map("${:,.0f} where the rule without revenue gives $".format) + before_relief.map(
+        "{:,.0f}; a limit on participant revenue, which is not published, can make it lower".format
     )
     reasons = [
         (cancelled & limited, "Loss cancelled by the disaster adjustment, which is " + amounts),

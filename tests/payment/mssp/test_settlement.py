@@ -282,6 +282,11 @@ def test_a_table_without_a_needed_column_is_refused_with_the_name_that_comes_nea
         settle_mssp([])
 
 
+def test_rules_of_another_programme_are_refused():
+    with pytest.raises(PaymentError, match="The rules of cjr know no track: give rules of mssp"):
+        settled({**B, "expenditures": 95e6}, rules=rulebook("cjr"))
+
+
 def test_a_loss_of_track_2_needs_its_agreement_start():
     aco = {"year": 2017, "track": "2", "benchmark": 1e8, "expenditures": 1.3e8, "quality_score": 1.0}
     with pytest.raises(PaymentError, match="agreement_start is needed, and the table has no such column; the loss lim"):
