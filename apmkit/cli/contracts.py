@@ -31,7 +31,7 @@ def list_contracts():
     from apmkit.contract import gallery_table
 
     table = gallery_table().reset_index()
-    columns = ["name", "country", "category", "payments", "preferred design", "fields filled", "engines", "title"]
+    columns = ["name", "country", "category", "payments", "preferred design", "engines"]
     click.echo(screen.table(table[columns]))
     click.echo(
         "\ncategory, payments: HCP-LAN; preferred design: criteria after Cattel et al. (2020), our reading of them."

@@ -11,6 +11,8 @@ from apmkit.contract.preferred_design import design_score, preferred_design
 from apmkit.contract.record import Contract, Gap
 from apmkit.contract.terms import THEMES
 
+CONTRACT = "Contract"
+
 
 def describe(contract: Contract) -> pd.DataFrame:
     """Every field of a contract in words; index theme and field, one column value.
@@ -21,7 +23,9 @@ def describe(contract: Contract) -> pd.DataFrame:
     >>> describe(gallery("ontario_fho")).loc[("Provider partnerships and the role of physicians", "payee"), "value"]
     'physician group'
     """
-    rows = {}
+    rows = {
+        (CONTRACT, field): _words(getattr(contract, field)) for field in ("country", "jurisdiction", "starts", "ends")
+    }
     for theme, field, value, unconfirmed in contract.fields():
         rows[THEMES[theme], field] = _words(value) + (" (unconfirmed)" if unconfirmed else "")
     for name, row in engines(contract).iterrows():
@@ -33,12 +37,13 @@ def describe(contract: Contract) -> pd.DataFrame:
 def results(contract: Contract) -> dict[str, str]:
     """What follows from a contract, in words: category, payments, preferred design, completeness, engines."""
     found = classify(contract)
+    known = completeness(contract).loc["All themes"]
     by = sorted(set(engines(contract)["engine"]) - {""})
     return {
         "HCP-LAN category": found.category + (f" (nearest {' and '.join(found.nearest)})" if found.nearest else ""),
         "categories of the payments": ", ".join(found.parts),
         "preferred design": design_score(contract),
-        "fields filled": f"{completeness(contract).loc['All themes', 'share']:.0%}",
+        "fields filled": f"{known['share']:.0%}, {known['unconfirmed']:.0f} unconfirmed",
         "engines": ", ".join(by) or "none",
     }
 
@@ -63,7 +68,7 @@ def compare(a: Contract, b: Contract) -> pd.DataFrame:
     names = [a.name, b.name if b.name != a.name else f"{b.name} (2)"]
     columns = [_column(contract).rename(name) for contract, name in zip((a, b), names, strict=True)]
     table = pd.concat(columns, axis=1).fillna("")
-    order = {theme: place for place, theme in enumerate(["Result", "Preferred design", *THEMES.values()])}
+    order = {theme: place for place, theme in enumerate(["Result", "Preferred design", CONTRACT, *THEMES.values()])}
     place = table.index.get_level_values("theme").map(order)
     table["differs"] = table[names[0]] != table[names[1]]
     return table.iloc[pd.DataFrame({"same": ~table["differs"].to_numpy(), "theme": place}).sort_values(

@@ -388,5 +388,6 @@ def _sentence(error: ValidationError, given: Any, file: str) -> str:
         return f"{place}: {field} is {given!r}, but must be {want}."
     if first["type"] in _MESSAGES:
         return f"{place}: {field or 'a contract'} {_MESSAGES[first['type']]}."
-    message = first["msg"]
+    # Messages of pydantic name no field; those written here do.
+    message = f"{field}: {first['msg']}" if "url" in first else first["msg"]
     return f"{place}: {message}" if message.endswith(("?", ".")) else f"{place}: {message}."

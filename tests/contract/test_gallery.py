@@ -65,6 +65,12 @@ def test_an_engine_that_does_not_exist_is_refused_with_a_suggestion():
         engines(contract.change("base_capitation", rules="ontaria"))
 
 
+def test_placements_elsewhere_name_categories_of_the_framework():
+    for contract in gallery().values():
+        if contract.placement is not None:
+            assert set(contract.placement.categories) <= set(CATEGORIES)
+
+
 def test_the_table_of_the_gallery_has_a_row_for_each_contract_in_words():
     table = gallery_table()
     assert table.index.tolist() == list(gallery())
@@ -200,7 +206,9 @@ def test_a_comparison_has_differences_first_and_every_field_once():
     assert table.loc[("Result", "HCP-LAN category"), ["ontario_fhg", "ontario_fho"]].tolist() == ["2C", "4N"]
     assert set(describe(a).index) | set(describe(b).index) <= set(table.index)
     assert (table["differs"] == (table["ontario_fhg"] != table["ontario_fho"])).all()
-    assert set(table.index.get_level_values("theme")) == {"Result", "Preferred design", *THEMES.values()}
+    assert set(table.index.get_level_values("theme")) == {
+        "Result", "Preferred design", "Contract", *THEMES.values()
+    }  # fmt: skip
 
 
 def test_a_contract_does_not_differ_from_itself():

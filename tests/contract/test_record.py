@@ -1,5 +1,8 @@
 """A contract is read strictly: every mistake is one sentence with the line, the field and the remedy."""
 
+import copy
+import json
+
 import pytest
 
 from apmkit.contract import Contract, ContractError, Gap, classify, completeness, gallery, gaps, read_contract, template
@@ -76,6 +79,38 @@ def test_a_mistake_is_one_sentence_with_its_line_and_the_remedy(write, text, sen
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith("mine.yml")
+
+
+JUNK = [None, True, 0, -1.5, "", "junk", [], ["junk"], [[]], {}, {"gap": 3}, {"gap": "not found", "more": 1}]
+
+
+def leaves(value, path=()):
+    """The paths of all parts of nested mappings and lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        yield (*path, key)
+        yield from leaves(part, (*path, key))
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_whatever_stands_in_a_field_the_contract_reads_or_one_sentence_says_what_is_wrong(junk):
+    given = json.loads(gallery("aco_reach_global").model_dump_json())
+    sentences = []
+    for path in leaves(given):
+        record = copy.deepcopy(given)
+        at = record
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = junk
+        try:
+            Contract.from_dict(record, "junk")
+        except ContractError as error:
+            sentences.append(str(error))
+    assert sentences
+    for sentence in sentences:
+        assert sentence.startswith("junk: ")
+        assert sentence.endswith((".", "?"))
+        assert "\n" not in sentence
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
