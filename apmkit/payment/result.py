@@ -81,6 +81,10 @@ class Payment:
                 )
             columns[name] = cents / 100 + 0.0
             total += cents
+        if (wrong := ~(np.abs(total) < _LARGEST * 100)).any():
+            raise PaymentError(
+                f"{model}: the total of {index[int(np.argmax(wrong))]} is too large to keep to the cent."
+            )
         columns["total"] = total / 100 + 0.0
         rules = pooled(terms)
         return cls(
@@ -110,7 +114,7 @@ class Payment:
 
     def to_frame(self) -> pd.DataFrame:
         """Components, total and details side by side."""
-        return self.table.join(self.details)
+        return pd.concat([self.table, self.details], axis=1)
 
     def to_json(self) -> str:
         """All of it as JSON; missing details are null."""
@@ -126,7 +130,8 @@ class Payment:
         sums = (np.rint(self.table * 100).sum() / 100).map("{:,.2f}".format)
         width, amount = max(map(len, sums.index)), max(map(len, sums))
         lines = [f"{name.replace('_', ' '):<{width}}  {value:>{amount}}" for name, value in sums.items()]
-        return "\n".join([f"{self.model}: {len(self.table):,} rows, {self.currency}", *lines, *self.notes])
+        rows = "1 row" if len(self.table) == 1 else f"{len(self.table):,} rows"
+        return "\n".join([f"{self.model}: {rows}, {self.currency}", *lines, *self.notes])
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """How the components add up to the total, over all rows."""
