@@ -10,7 +10,7 @@ To write a study, read `apmkit.studies.study`.
 import importlib
 
 _HOMES = {
-    "Parameters": "apmkit.studies.study",
+    "Parameters": "apmkit.studies.parameters",
     "Result": "apmkit.studies.study",
     "Study": "apmkit.studies.study",
     "StudyError": "apmkit.studies.study",

@@ -17,7 +17,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from apmkit.errors import ApmkitFailure
 from apmkit.studies.execution import NotebookError, execute_notebook
-from apmkit.studies.study import MIME, Parameters, Study, StudyError, as_typed
+from apmkit.studies.parameters import Parameters, as_typed
+from apmkit.studies.study import MIME, Study, StudyError
 
 if TYPE_CHECKING:
     import pandas as pd

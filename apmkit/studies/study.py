@@ -27,6 +27,7 @@ A study has three parts that carry its name. For ``us/example``:
                headline="att",
                sentences=(effect.sentence("Spending", unit="dollars"),),
                notes=("The savings rate depends on the benchmark by construction.",),
+               axis="Effect on spending per beneficiary, dollars a year",
            )
 
 
@@ -37,7 +38,13 @@ A study has three parts that carry its name. For ``us/example``:
            data=("mssp",),
            Parameters=ExampleParameters,
            estimate=estimate,
+           grid={"first_year": (2013, 2014, 2015), "drop_covid": (False, True), "leave_out": ((), ("on",))},
        )
+
+   `grid` names the choices that others could reasonably have made, the defaults among them, numbers from low to high;
+   other parameters stay at their defaults. The page shows all combinations that the rules allow, so their number is
+   limited. `axis` is what the headline measures and its unit, as on an axis: combinations that differ in it are not
+   compared with each other.
 
    Every parameter has a default, one line of description, and a closed set of values: `Literal`, `bool`, an `int` or
    `float` with ``ge`` and ``le``, or a tuple of a `Literal`. A rule between parameters is a pydantic
@@ -59,8 +66,14 @@ A study has three parts that carry its name. For ``us/example``:
        study = studies.get("us/example")
        parameters = study.from_cell(globals())
 
+       studies.show_parameters(study, parameters)               # under "Rerun this page"
        result = study.run(parameters)                           # somewhere between
+       studies.show_specifications(study, parameters, source="CMS; own calculation.")    # near the end
+       studies.show_what_if(study, parameters)                  # after it
        studies.record(result)                                   # the last code cell
+
+   The three that show something say all that is to be said: the table of parameters and the commands, the
+   specification curve and its sentence, the menus to try other choices.
 
 3. The name in `NAMES` of ``apmkit/studies/registry.py``.
 """
@@ -74,11 +87,12 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+from pydantic import ValidationError, create_model
 
 from apmkit.errors import ApmkitError
+from apmkit.studies.parameters import Parameters, as_typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,94 +102,9 @@ if TYPE_CHECKING:
 MIME = "application/vnd.apmkit.result+json"
 """Type of the notebook output that holds a recorded result."""
 
-_NONE = "none"
-
 
 class StudyError(ApmkitError):
     """A study, a parameter or a value that does not exist; the message says what does."""
-
-
-class Parameters(BaseModel):
-    """Parameters of a study; see the module for how to write a subclass."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_):
-        for name, info in cls.model_fields.items():
-            if info.is_required() or not info.description or "\n" in info.description:
-                raise TypeError(f"Parameter {name!r} of {cls.__name__} needs a default and a description of one line.")
-            if cls.takes_several(name) and _NONE in cls.choices(name):
-                raise TypeError(f"Parameter {name!r} of {cls.__name__}: {_NONE!r} stands for no value at all.")
-            if not cls.choices(name) and None in cls._bounds(name):
-                raise TypeError(
-                    f"Parameter {name!r} of {cls.__name__} allows too much: use Literal, bool, a tuple of a Literal, "
-                    "or int or float with ge and le."
-                )
-
-    @classmethod
-    def choices(cls, name: str) -> tuple:
-        """Values of a `Literal` or `bool` parameter, the members a tuple may have; empty for a number."""
-        annotation = cls.model_fields[name].annotation
-        if cls.takes_several(name):
-            annotation = get_args(annotation)[0]
-        if annotation is bool:
-            return (False, True)
-        return get_args(annotation) if get_origin(annotation) is Literal else ()
-
-    @classmethod
-    def takes_several(cls, name: str) -> bool:
-        """Whether the parameter is a tuple of values."""
-        return get_origin(cls.model_fields[name].annotation) is tuple
-
-    @classmethod
-    def _bounds(cls, name: str) -> tuple:
-        metadata = cls.model_fields[name].metadata
-        return tuple(next((getattr(m, end) for m in metadata if hasattr(m, end)), None) for end in ("ge", "le"))
-
-    @classmethod
-    def allowed(cls, name: str) -> str:
-        """What a parameter may be, in words."""
-        choices = cls.choices(name)
-        if choices:
-            return (f"{_NONE}, or any of " if cls.takes_several(name) else "") + ", ".join(map(as_typed, choices))
-        low, high = cls._bounds(name)
-        kind = "whole number" if cls.model_fields[name].annotation is int else "number"
-        return f"{kind} from {low} to {high}"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_text(cls, values: Any) -> Any:
-        """Take values as typed at a command line or in a file: ``2019`` for a literal 2019, ``a,b`` or ``none``."""
-        if not isinstance(values, Mapping):
-            return values
-        read = dict(values)
-        for name, value in [(k, v) for k, v in values.items() if k in cls.model_fields]:
-            same = {as_typed(choice): choice for choice in cls.choices(name)}
-            if cls.takes_several(name):
-                if isinstance(value, str):
-                    value = [] if value == _NONE else [part for part in value.split(",") if part]
-                if isinstance(value, list | tuple):
-                    value = tuple(same.get(part, part) if isinstance(part, str) else part for part in value)
-            read[name] = same.get(value, value) if isinstance(value, str) else value
-        return read
-
-    @model_validator(mode="after")
-    def _each_once(self):
-        for name in filter(self.takes_several, type(self).model_fields):
-            members = getattr(self, name)
-            if len(set(members)) < len(members):
-                raise ValueError(f"{name}={as_typed(members)} names a value twice; name each once")
-        return self
-
-    def plain(self) -> dict[str, Any]:
-        """Values by name, fit for JSON and for a notebook cell."""
-        return self.model_dump(mode="json")
-
-    def changed(self) -> dict[str, Any]:
-        """The values that differ from the defaults."""
-        defaults = type(self)().plain()
-        return {name: value for name, value in self.plain().items() if value != defaults[name]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +121,8 @@ class Result:
         The finding in plain words, with its uncertainty.
     notes : tuple of str
         What a reader must know before using the number.
+    axis : str
+        What the first term of the headline measures, with its unit; a study with a grid needs it.
     study, parameters
         Set by `Study.run`.
     """
@@ -200,6 +131,7 @@ class Result:
     headline: str
     sentences: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    axis: str = ""
     study: Study | None = None
     parameters: Parameters | None = None
 
@@ -249,6 +181,13 @@ class Study:
     Parameters : subclass of Parameters
     estimate : function of Parameters that returns a Result
         A function at the top of a module, so that workers can find it.
+    grid : mapping of str to tuple
+        Reasonable values of some parameters; their combinations are the study's specification curve.
+
+    Raises
+    ------
+    StudyError
+        A value of the grid is not allowed, the default is not in it, or it has one value only.
     """
 
     name: str
@@ -257,6 +196,18 @@ class Study:
     data: tuple[str, ...]
     Parameters: type[Parameters]
     estimate: Callable[[Any], Result] = field(repr=False)
+    grid: Mapping[str, tuple] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self):
+        checked = {n: tuple(getattr(self.each_alone(**{n: v}), n) for v in self.grid[n]) for n in self.grid}
+        for name, values in checked.items():
+            default = self.Parameters.model_fields[name].default
+            if default not in values or len(set(values)) < max(2, len(values)):
+                raise StudyError(
+                    f"{self.name}: the grid has {name}={', '.join(map(as_typed, values))}; give at least two values, "
+                    f"each once, the default {as_typed(default)} among them."
+                )
+        object.__setattr__(self, "grid", checked)
 
     @property
     def notebook(self) -> Path:
@@ -387,14 +338,3 @@ def repository() -> Path | None:
 def notebooks_folder() -> Path:
     """Where the notebooks are: in the repository, or beside this module when apmkit was installed from a wheel."""
     return (repository() or Path(__file__).resolve().parent) / "notebooks"
-
-
-def as_typed(value: Any) -> str:
-    """A value as it is typed at the command line.
-
-    >>> [as_typed(value) for value in (2019, False, ("on", "qc"), ())]
-    ['2019', 'false', 'on,qc', 'none']
-    """
-    if isinstance(value, bool):
-        return str(value).lower()
-    return (",".join(map(as_typed, value)) or _NONE) if isinstance(value, tuple | list) else str(value)

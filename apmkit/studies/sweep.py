@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from apmkit.studies.parameters import Parameters
 from apmkit.studies.runs import failed, new_folder, runs_folder, stamped, to_frame, write_json
-from apmkit.studies.study import Parameters, Study, StudyError
+from apmkit.studies.study import Study, StudyError
 
 # The number of threads decides the order of sums in linear algebra, and with it the last digits.
 _ONE_THREAD = dict.fromkeys(
@@ -58,19 +59,33 @@ def combinations(
     both = [name for name in grid if name in fixed]
     if both:
         raise StudyError(f"{both[0]} is both fixed and in the grid: give it once.")
-    axes = [[(name, value) for value in _values(study, name, text)] for name, text in grid.items()]
     sets: dict[Parameters, None] = {}
     skipped: dict[Parameters, str] = {}
-    for point in itertools.product(*axes):
-        values = {**fixed, **dict(point)}
-        try:
+    for point in points({name: _values(study, name, text) for name, text in grid.items()}):
+        values = {**fixed, **point}
+        why = forbidden(study, values)
+        if why is None:
             sets[study.parameters(**values)] = None
-        except StudyError as error:
-            skipped[study.each_alone(**values)] = str(error).removeprefix(f"{study.name}: ")
+        else:
+            skipped[study.each_alone(**values)] = why
     if not sets:
         others = f"none of these {len(skipped)} combinations is allowed; the first: " if len(skipped) > 1 else ""
         raise StudyError(f"{study.name}: {others}{next(iter(skipped.values()))}")
     return list(sets), skipped
+
+
+def points(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """All combinations of the values of several parameters; the last parameter changes fastest."""
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def forbidden(study: Study, values: Mapping[str, Any]) -> str | None:
+    """The sentence of the rule between parameters that forbids these values; none if they are allowed."""
+    try:
+        study.parameters(**values)
+    except StudyError as error:
+        return str(error).removeprefix(f"{study.name}: ")
+    return None
 
 
 def _values(study: Study, name: str, text: str) -> list[Any]:
@@ -143,17 +158,13 @@ def sweep(
     DataError
         A file that the study reads is absent, changed or truncated.
     """
-    from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
-    from tqdm import tqdm
+    from joblib.externals.loky import BrokenProcessPool
 
-    if jobs < 1:
-        raise StudyError(f"jobs={jobs} is not allowed; give 1 or more.")
     study.require_data()
     with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
         records = []
-        work = get_reusable_executor(jobs, env=_ONE_THREAD).map(_estimate, itertools.repeat(study), sets)
         try:
-            records.extend(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
+            records.extend(in_workers(_estimate, study, sets, jobs=jobs, progress=progress))
         except BrokenProcessPool:
             lost = "A worker process died, perhaps for want of memory: sweep fewer sets or use fewer jobs."
             records += [_without_result(study, parameters, error=lost) for parameters in sets[len(records) :]]
@@ -165,6 +176,30 @@ def sweep(
         records = [stamped(record, final) for record in records]
         _write(folder, records)
     return final, records
+
+
+def in_workers(
+    function: Callable[[Study, Parameters], Any],
+    study: Study,
+    sets: Sequence[Parameters],
+    *,
+    jobs: int,
+    progress: bool = False,
+) -> Iterator[Any]:
+    """What a function of the study and one set gives for each set, in their order, from warm processes.
+
+    Raises
+    ------
+    StudyError
+        `jobs` is below 1.
+    """
+    from joblib.externals.loky import get_reusable_executor
+    from tqdm import tqdm
+
+    if jobs < 1:
+        raise StudyError(f"jobs={jobs} is not allowed; give 1 or more.")
+    work = get_reusable_executor(jobs, env=_ONE_THREAD).map(function, itertools.repeat(study), sets)
+    return iter(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
 
 
 def _write(folder: Path, records: list[dict[str, Any]]) -> None:
