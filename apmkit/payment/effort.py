@@ -13,8 +13,10 @@ from scipy import special
 
 from apmkit.errors import PaymentError
 from apmkit.options import check_level, check_seed
+from apmkit.payment.inputs import check_practices
 from apmkit.payment.practices import Practices
-from apmkit.payment.rulebook import Rulebook, pooled, rulebook
+from apmkit.payment.result import doubts
+from apmkit.payment.rulebook import Rulebook, pooled, rules_on
 
 if TYPE_CHECKING:
     import datetime
@@ -43,6 +45,14 @@ _STUDIES = {
     ),
 }
 SCENARIOS = tuple(_STUDIES)
+# Neither study reports referrals. A third one of the same move gives a range over its models, which is no interval.
+_REFERRALS = 0.06
+_ON_REFERRALS = (
+    "Referrals to specialists come from a third study of the same move: 5 to 7 % more a year (Sarma, Mehta, Devlin, "
+    "Kpelitse and Li 2018, Health Economics 27:1533), here 6 %. That they move in proportion to services under other "
+    "terms is assumed and untested; another study (Chami, seminar of the Canadian Centre for Health Economics) found "
+    "more referrals but no more visits to specialists."
+)
 _HIGHEST_PREMIUM = 2.0
 _DRAWS = 4_000
 
@@ -100,7 +110,8 @@ class EffortModel:
     Work q (fee value by task, one in all before the change) maximises ``prices . q + intrinsic . q - q' cost q / 2``:
     income, benefit to patients and a convex cost, in which one task may crowd out the other. So work is linear in
     prices, with responses K = cost^-1. Outcomes that a study reports beside the tasks (emergency visits, services
-    outside the basket, patients not enrolled) move in proportion to all services; those it does not report are absent.
+    outside the basket, patients not enrolled) move in proportion to all services, an assumption; those it does not
+    report are absent, save referrals to specialists, which a third study of the same move gives.
 
     Attributes
     ----------
@@ -114,7 +125,7 @@ class EffortModel:
     responses : array of shape (2, 2)
         Change of work by a change of prices.
     targets : DataFrame
-        By outcome: `change`, `ci_low`, `ci_high` as published, relative to before.
+        By outcome: `change`, `ci_low`, `ci_high` as published, relative to before; `referrals` from a third study.
     rules : DataFrame
         The dated values from which the prices come.
     notes : tuple of str
@@ -186,11 +197,10 @@ class EffortModel:
                 "are too far from those that the study compared."
             )
         half = (self.targets["ci_high"] - self.targets["ci_low"]).to_numpy() / 2
-        low = high = np.full(change.shape, np.nan)
-        if np.isfinite(half).all():
-            errors = np.random.default_rng(seed).normal(0, half / special.ndtri(0.975), (_DRAWS, len(half)))
-            drawn = self._changes(targets + errors, prices)
-            low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+        # Without a published interval the errors, and all that rests on them, are missing.
+        errors = np.random.default_rng(seed).normal(0, half / special.ndtri(0.975), (_DRAWS, len(half)))
+        drawn = self._changes(targets + errors, prices)
+        low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0)
         outcomes = ["regular_hours", *self.targets.index]
         parts = [
             pd.DataFrame(
@@ -277,13 +287,14 @@ def calibrate_effort(
         raise PaymentError(f"after_hours_share={after_hours_share!r} must be between 0 and 1, such as 0.09 for 9 %.")
     if not isinstance(relative_elasticity, Real) or not 0 < relative_elasticity < np.inf:
         raise PaymentError(f"relative_elasticity={relative_elasticity!r} must be above 0; 1 makes both tasks alike.")
-    terms = (rules or rulebook("ontario")).on(on)
+    terms = rules_on(on, "ontario", rules)
     premium = terms["after_hours_premium"]
     before = PaymentTerms(0, premium, terms["fhg.comprehensive_premium"])
     after = PaymentTerms(1 - terms["shadow_billing_premium"], premium)
     source, outcomes = _STUDIES[scenario]
+    published = {**outcomes, "referrals": (_REFERRALS, None)}
     targets = pd.DataFrame.from_dict(
-        {name: (change, *(interval or (np.nan, np.nan))) for name, (change, interval) in outcomes.items()},
+        {name: (change, *(interval or (np.nan, np.nan))) for name, (change, interval) in published.items()},
         orient="index",
         columns=["change", "ci_low", "ci_high"],
     ).rename_axis("outcome")
@@ -295,12 +306,9 @@ def calibrate_effort(
             f"With relative_elasticity={relative_elasticity:g} and after_hours_share={after_hours_share:g} no convex "
             f"cost of effort gives the results of {scenario}: choose values nearer to 1 and 0.09."
         )
-    doubtful = terms.used.loc[terms.used["status"].isin(["unconfirmed", "partly confirmed"]), "parameter"]
-    notes = [f"A model calibrated to one of two opposing studies: {source}."]
-    if len(doubtful):
-        notes.append(f"Its prices rest on values that are not fully confirmed: {', '.join(doubtful)}.")
+    notes = (f"A model calibrated to one of two opposing studies: {source}.", _ON_REFERRALS, *doubts(terms.used))
     return EffortModel(
-        scenario, source, before, after, work, responses, targets, pooled([terms]), tuple(notes), relative_elasticity
+        scenario, source, before, after, work, responses, targets, pooled([terms]), notes, relative_elasticity
     )
 
 
@@ -323,8 +331,8 @@ def respond_practices(practices: Practices, model: EffortModel, terms: PaymentTe
 
     Expected numbers: visits and fees of enrolled patients are scaled by the response of regular hours and of after
     hours; services outside the basket, patients not enrolled and emergency visits only if the study measured them.
-    Visits elsewhere, admissions and spending stay, as neither study measured them. The practices are taken to be paid
-    as ``model.before``. The result is marked synthetic, as a simulation.
+    Visits elsewhere, admissions and spending stay, as neither study measured them; referrals are no column of patients.
+    The practices are taken to be paid as ``model.before``. The result is marked synthetic, as a simulation.
 
     Parameters
     ----------
@@ -339,6 +347,9 @@ def respond_practices(practices: Practices, model: EffortModel, terms: PaymentTe
     PaymentError
         A column is missing, or part of a column exceeds the whole.
     """
+    check_practices(practices)
+    if not isinstance(model, EffortModel):
+        raise PaymentError(f"An EffortModel is needed, not {type(model).__name__}: give what calibrate_effort returns.")
     change = model.respond(terms).set_index("outcome")["change"]
     enrolled = practices.patient("enrolled") if "enrolled" in practices.patients else 1.0
     others = 1 + change.get("not_enrolled", 0.0)
