@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from apmkit.contract.record import Component, Contract, filled
+from apmkit.contract.record import PAID, Component, Contract, filled
 
 CATEGORIES = {
     "1": "fee-for-service with no link to quality and value",
@@ -107,7 +107,7 @@ def classify(contract: Contract) -> Classification:
     """
     one = contract.providers.payer_and_provider_are_one is True
     states = _states(contract.payments, one)
-    outcomes = {_whole(state) for state in states}
+    outcomes = _outcomes(contract.payments, one)
     codes = _sorted(code for code, _ in outcomes)
     mains = {_NEAREST.get(each, each) for state in states for each, main in state if main}
     parts = {_NEAREST.get(each, each) for state in states for each, _ in state}
@@ -135,6 +135,11 @@ def _states(payments: Sequence[Component], one: bool) -> set[frozenset]:
     return {state for state in states if state}
 
 
+def _outcomes(payments: Sequence[Component], one: bool) -> set[tuple[str, str]]:
+    """The categories that a contract of these payments can have, each with the rule that leads to it."""
+    return {_whole(state) for state in _states(payments, one)}
+
+
 def _sorted(codes: Iterable[str]) -> list[str]:
     return sorted(set(codes), key=_rank)
 
@@ -145,9 +150,15 @@ def _rank(code: str) -> int:
 
 def _possible(payment: Component, one: bool) -> dict[str, str]:
     """The categories that a payment can have, each with its reason; a gap may stand for any of its values."""
-    given = ((field, getattr(payment, field)) for field in _DECIDING)
-    values = ((value,) if filled(value) else _DECIDING[field][1] for field, value in given)
+    values = (_values(payment, field) for field in _DECIDING)
     return dict(_category(payment.type, *each, one) for each in itertools.product(*values))
+
+
+def _values(payment: Component, field: str) -> tuple:
+    given = getattr(payment, field)
+    if filled(given):
+        return (given,)
+    return PAID.get(payment.type, _DECIDING[field][1]) if field == "paid" else _DECIDING[field][1]
 
 
 def _category(kind: str, linked: bool, downside: bool, scope: str, paid: str, one: bool) -> tuple[str, str]:
@@ -170,10 +181,12 @@ def _category(kind: str, linked: bool, downside: bool, scope: str, paid: str, on
         if linked:
             return "2C", "It rewards measured quality."
         return "1", "A bonus that does not rest on measured quality has no link to quality and value."
-    if kind == "shared_savings" or (kind == "episode" and paid == "afterwards"):
-        what = "Spending is settled against a benchmark" if kind == "shared_savings" else "An episode is settled"
-        if kind == "episode":
-            what += " against a target price"
+    if kind == "shared_savings" or paid == "afterwards":
+        what = {
+            "shared_savings": "Spending is settled against a benchmark",
+            "episode": "An episode is settled against a target price",
+            "global_budget": "Spending is settled against a budget",
+        }[kind]
         if not linked:
             return "3N", f"{what}, and quality does not change the amount."
         if downside:
@@ -184,8 +197,6 @@ def _category(kind: str, linked: bool, downside: bool, scope: str, paid: str, on
         "episode": "A price paid in advance for all care of an episode",
         "global_budget": "A budget for all care",
     }[kind]
-    if kind == "global_budget" and paid == "afterwards":
-        return _category("shared_savings", linked, downside, scope, paid, one)
     if not linked:
         return "4N", f"{what} that does not depend on quality."
     if one:
@@ -205,19 +216,13 @@ def _row(payment: Component, one: bool) -> tuple[str, str]:
     return " or ".join(codes), f"{reasons} Open: {'; '.join(_open(payment))}."
 
 
-_PARTS = ("main", "supplement")
-
-
 def _open(payment: Component) -> list[str]:
     """The gaps of a payment on which its category depends."""
     found = []
-    for name, (words, values) in _DECIDING.items():
-        given = getattr(payment, name)
-        if filled(given):
-            continue
-        codes = [_possible(payment.model_copy(update={name: value}), one=False).keys() for value in values]
-        if codes[0] != codes[1]:
-            found.append(f"{words} ({given or 'missing'})")
+    for field, (words, _) in _DECIDING.items():
+        variants = (payment.model_copy(update={field: value}) for value in _values(payment, field))
+        if len({frozenset(_possible(variant, one=False)) for variant in variants}) > 1:
+            found.append(f"{words} ({getattr(payment, field) or 'missing'})")
     return found
 
 
@@ -244,7 +249,7 @@ def _whole(state: frozenset[tuple[str, bool]]) -> tuple[str, str]:
 _RULES = {
     "population": "A population-based payment is a main part, and the framework goes by the dominant form of payment",
     "settled": "Fees are settled against a benchmark or a target price, so that all of them run through it",
-    "value": "Fees are the main part; the furthest step that is paid on top of them gives the category",
+    "value": "No main part is population-based and nothing is settled, so the furthest step of category 2 decides",
     "small capitation": "Fees are the main part, and what is paid on top of them is a capitation of smaller size",
     "fees": "Only fees, or money like them, without a link to quality",
 }
@@ -261,17 +266,17 @@ def _reason(contract: Contract, outcomes: set[tuple[str, str]], mains: set[str],
         return sentences[0]
     choices, unknown = [], []
     for place, payment in enumerate(contract.payments):
-        rest = contract.payments[:place], contract.payments[place + 1 :]
-
-        def decides(*variants: Sequence[Component], rest=rest) -> bool:
-            found = [frozenset(map(_whole, _states([*rest[0], *each, *rest[1]], one))) for each in variants]
-            return len(set(found)) > 1
-
-        if payment.optional and decides([], [payment.model_copy(update={"optional": False})]):
-            choices.append(payment.name)
+        before, after = contract.payments[:place], contract.payments[place + 1 :]
+        if payment.optional:
+            chosen = payment.model_copy(update={"optional": False})
+            if _outcomes((*before, chosen, *after), one) != _outcomes((*before, *after), one):
+                choices.append(payment.name)
         missing = _open(payment)
-        if not filled(payment.part) and decides(*([payment.model_copy(update={"part": part})] for part in _PARTS)):
-            missing.append(f"whether it is a main part ({payment.part or 'missing'})")
+        if not filled(payment.part):
+            sizes = (payment.model_copy(update={"part": part}) for part in ("main", "supplement"))
+            as_main, as_supplement = (_outcomes((*before, each, *after), one) for each in sizes)
+            if as_main != as_supplement:
+                missing.append(f"whether it is a main part ({payment.part or 'missing'})")
         if missing:
             unknown.append(f"of {payment.name} {', '.join(missing)}")
     if choices:

@@ -12,11 +12,6 @@ import pandas as pd
 
 from apmkit.contract.record import Component, Contract, Gap, filled
 
-REFERENCE = (
-    "Cattel, D., Eijkenaar, F. and Schut, F.T. (2020). Value-based provider payment: towards a theoretically preferred "
-    "design. Health Economics, Policy and Law 15(1), 94-112. doi:10.1017/S1744133118000397"
-)
-
 VERDICTS = ("met", "partly", "not met", "cannot be told")
 
 Verdict = tuple[str, str, str]

@@ -24,13 +24,16 @@ from apmkit import strict_yaml
 from apmkit.contract.terms import PAYMENT_TYPES, TASKS, THEMES
 from apmkit.errors import ApmkitError
 
-_PAID = {
+PAID = {
     "fee_for_service": ("per act",),
     "salary": ("by time",),
     "hourly": ("by time",),
     "capitation": ("in advance",),
     "shared_savings": ("afterwards",),
+    "episode": ("in advance", "afterwards"),
+    "global_budget": ("in advance", "afterwards"),
 }
+"""When payments of some types are paid; others may be paid in any way."""
 
 
 class ContractError(ApmkitError):
@@ -159,9 +162,9 @@ class Component(_Theme):
 
     @model_validator(mode="after")
     def _consistent(self):
-        allowed = _PAID.get(self.type)
+        allowed = PAID.get(self.type)
         if allowed and filled(self.paid) and self.paid not in allowed:
-            context = {"type": self.type, "allowed": allowed[0], "paid": self.paid}
+            context = {"type": self.type, "allowed": " or ".join(allowed), "paid": self.paid}
             raise PydanticCustomError("paid", "{type} is paid {allowed}, not {paid}", context)
         if (self.engine is None) == (self.no_engine is None):
             raise PydanticCustomError(

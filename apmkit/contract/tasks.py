@@ -13,12 +13,6 @@ import pandas as pd
 from apmkit.contract.record import Component, Contract, filled
 from apmkit.contract.terms import TASKS
 
-REFERENCE = (
-    "Bazemore, A., Phillips, R.L., Glazier, R. and Tepper, J. (2018). Advancing primary care through alternative "
-    "payment models: lessons from the United States & Canada. Journal of the American Board of Family Medicine 31(3), "
-    "322-327. doi:10.3122/jabfm.2018.03.170297"
-)
-
 LEVELS = ("paid per act", "paid in advance", "paid by time", "rewarded", "not paid", "discouraged", "cannot be told")
 """What a payment can do for a task."""
 

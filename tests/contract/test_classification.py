@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apmkit.contract import CATEGORIES, PAYMENT_TYPES, Contract, classify, gallery, placements
-from apmkit.contract.record import _PAID
+from apmkit.contract import (
+    CATEGORIES,
+    PAYMENT_TYPES,
+    Contract,
+    classify,
+    compare,
+    design_score,
+    gallery,
+    placements,
+    task_matrix,
+)
+from apmkit.contract.record import PAID
 
 PAYMENT = {
     "amount": "as agreed", "base": "each patient", "scope": "total cost", "part": "main", "risk_adjustment": "none",
@@ -17,7 +27,7 @@ GAP = {"gap": "not found"}
 
 
 def payment(kind, name="pay", **values):
-    paid = _PAID.get(kind, ("in advance",))[0]
+    paid = PAID.get(kind, ("in advance",))[0]
     return {**PAYMENT, "name": name, "type": kind, "paid": paid, **values}
 
 
@@ -85,7 +95,9 @@ def payments(draw, unknown=False):
         for field in draw(st.sets(st.sampled_from(sorted(values)))):
             values[field] = draw(st.sampled_from([GAP, None]))
     kind = draw(kinds)
-    if kind not in _PAID:
+    if unknown and draw(st.booleans()):
+        return payment(kind, **{**values, "paid": draw(st.sampled_from([GAP, None]))})
+    if len(PAID.get(kind, ())) != 1:
         values["paid"] = draw(st.sampled_from(["in advance", "afterwards"]))
     return payment(kind, **values)
 
@@ -137,7 +149,9 @@ def test_the_order_of_the_payments_does_not_matter(listed, random):
 @given(payments(unknown=True), payments(), st.booleans())
 def test_a_gap_leaves_open_exactly_the_categories_that_its_values_lead_to(first, second, size_unknown):
     listed = named([first, {**second, "part": GAP} if size_unknown else second])
+    anytime = ("in advance", "afterwards")
     choices = {
+        "paid": {each["name"]: PAID.get(each["type"], anytime) for each in listed},
         "linked_to_quality": (True, False),
         "downside": (True, False),
         "scope": ("primary care", "condition", "hospital", "total cost"),
@@ -145,7 +159,8 @@ def test_a_gap_leaves_open_exactly_the_categories_that_its_values_lead_to(first,
     }
     gaps = [(at, field) for at, each in enumerate(listed) for field in choices if each[field] in (GAP, None)]
     reached = set()
-    for values in itertools.product(*(choices[field] for _, field in gaps)):
+    values_of = [choices["paid"][listed[at]["name"]] if field == "paid" else choices[field] for at, field in gaps]
+    for values in itertools.product(*values_of):
         filled = [dict(each) for each in listed]
         for (at, field), value in zip(gaps, values, strict=True):
             filled[at][field] = value
@@ -215,3 +230,16 @@ def test_a_summary_says_where_a_placement_elsewhere_differs():
     assert "Placed as 3B + 4B elsewhere" in text
     assert "unconfirmed" in text
     assert "elsewhere" not in classify(gallery("mssp_basic_e")).summary()
+
+
+@pytest.mark.parametrize("gap", [None, GAP], ids=["missing", "gap"])
+@pytest.mark.parametrize("kind", sorted(PAYMENT_TYPES))
+def test_a_payment_of_which_only_the_type_is_known_is_placed_judged_and_described(kind, gap):
+    fields = dict.fromkeys(["amount", "base", "scope", "paid", "part", "risk_adjustment", "linked_to_quality"], gap)
+    bare = contract({"name": "pay", "type": kind, "no_engine": "a test", **fields})
+    found = classify(bare)
+    assert set(found.category.split(" or ")) <= {*CATEGORIES, "outside the framework"}
+    assert "main part (" not in found.reason
+    assert "met" in design_score(bare)
+    assert len(task_matrix(bare)) == 9
+    assert not compare(bare, bare)["differs"].any()

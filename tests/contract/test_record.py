@@ -46,6 +46,10 @@ def test_the_shortest_contract_reads(write):
         (HEAD + FINANCE + "      risk_adjustment: age\n", "cannot be 'age'; write none, age and sex or health status."),
         (HEAD + FINANCE + "      scope: hospitals\n", "scope cannot be 'hospitals'; did you mean hospital?"),
         (HEAD + FINANCE + "      targets: [visit]\n", "targets.1 cannot be 'visit'; did you mean visits?"),
+        (
+            HEAD + FINANCE.replace("fee_for_service", "episode", 1) + "      paid: per act\n",
+            "line 6: episode is paid in advance or afterwards, not per act.",
+        ),
         (HEAD + FINANCE + "      paid: in advance\n", "line 6: fee_for_service is paid per act, not in advance."),
         (
             HEAD + FINANCE + "      no_engine: because\n",
