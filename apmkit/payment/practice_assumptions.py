@@ -80,7 +80,9 @@ _TABLE: dict[str, tuple[str, tuple[float, str], tuple[float, str]]] = {
         "outside use at 80, relative to age 25",
         *[(0.4, "continuity is 1.45 times higher at 80 than from 16 to 34 (Kiran et al. 2023)")] * 2,
     ),
+    "elsewhere_sd": ("SD of log outside use between practices", *[(0.2, "assumed: some have a clinic next door")] * 2),
     "after_hours": ("share of visits in the practice", (0.05, _SAME), (0.09, _WALK_IN)),
+    "after_hours_sd": ("SD of log share after hours between practices", *[(0.3, "assumed: hours differ")] * 2),
     "fee": (
         "fee per visit",
         (90, "assumed: about Medicare's price of an office visit of an established patient, USD"),
@@ -89,6 +91,10 @@ _TABLE: dict[str, tuple[str, tuple[float, str], tuple[float, str]]] = {
     "fee_outside_basket": ("fees outside the basket per visit", *[(8, "assumed: some procedures and forms")] * 2),
     "fee_cv": ("coefficient of variation of a fee", *[(0.5, "assumed: services differ in length")] * 2),
     "ed_visits": ("per patient and year", (0.623, _ACO), (0.413, _ED)),
+    "ed_by_risk": (
+        "elasticity of ED visits with risk",
+        *[(0.8, "assumed: above that of visits, below that of cost")] * 2,
+    ),
     "ed_rural": ("ED visits in the country, relative to cities", *[(1.4, "assumed: hospitals replace clinics")] * 2),
     "ed_less_urgent": (
         "share of ED visits",
@@ -118,6 +124,7 @@ _TABLE: dict[str, tuple[str, tuple[float, str], tuple[float, str]]] = {
         (25000, "assumed, USD"),
         (15000, "assumed, CAD"),
     ),
+    "joint_replacement_age": ("years of age, the youngest", *[(50, "assumed: few are younger")] * 2),
     "joint_replacement_sd": ("SD of log cost of an episode", *[(0.45, "assumed")] * 2),
     "enrolled": (
         "share of patients on the roster",
@@ -127,7 +134,12 @@ _TABLE: dict[str, tuple[str, tuple[float, str], tuple[float, str]]] = {
     "hours_per_physician": ("hours a year", *[(1900, "assumed: 40 hours in 47 weeks, rounded")] * 2),
     "hours_sd": ("SD of log hours between practices", *[(0.15, "assumed")] * 2),
     "quality": ("mean quality score", *[(0.8, "assumed")] * 2),
-    "quality_sd": ("SD of quality between practices", *[(0.08, "assumed")] * 2),
+    "quality_sd": ("SD of quality, and of rates of prevention, between practices", *[(0.08, "assumed")] * 2),
+    "rate_flu65": ("mean share of patients vaccinated against influenza", *[(0.65, "assumed")] * 2),
+    "rate_pap": ("mean share of women with a cervical smear", *[(0.7, "assumed")] * 2),
+    "rate_mammogram": ("mean share of women with a mammogram", *[(0.65, "assumed")] * 2),
+    "rate_child_immunisation": ("mean share of children immunised", *[(0.85, "assumed")] * 2),
+    "rate_colorectal": ("mean share of patients screened for colorectal cancer", *[(0.6, "assumed")] * 2),
 }
 
 AGE_BANDS = {
@@ -140,7 +152,13 @@ AGE_BANDS = {
 }
 """Age bands (edges in years, shares of patients, source): ages are even within a band."""
 
-_SHARES = ("female", "urban", "elsewhere", "after_hours", "ed_less_urgent", "joint_replacement", "enrolled", "quality")
+RATES = tuple(name for name in _TABLE if name.startswith("rate_"))
+"""Rates of preventive care, as the columns of practices are called."""
+
+_SHARES = (
+    *("female", "urban", "elsewhere", "after_hours", "ed_less_urgent", "joint_replacement", "enrolled", "quality"),
+    *RATES,
+)
 
 
 def practice_assumptions(country: str = "US") -> pd.DataFrame:

@@ -10,11 +10,8 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.options import check_seed
-from apmkit.payment.practice_assumptions import AGE_BANDS, assumed
+from apmkit.payment.practice_assumptions import AGE_BANDS, RATES, assumed
 from apmkit.payment.practices import Practices
-
-# Mean rates of preventive care among practices, each assumed; practices differ by the SD of quality.
-_PREVENTION = {"flu65": 0.65, "pap": 0.7, "mammogram": 0.65, "child_immunisation": 0.85, "colorectal": 0.6}
 
 
 def synthetic_practices(
@@ -110,7 +107,7 @@ def _practices(random, a, names, doctors):
     n = len(names)
     table = pd.DataFrame({"practice": names, "physicians": doctors, "urban": random.random(n) < a["urban"]})
     table["hours"] = np.rint(doctors * a["hours_per_physician"] * _lognormal(random, a["hours_sd"], n))
-    rates = {"quality_score": a["quality"], **{f"rate_{name}": mean for name, mean in _PREVENTION.items()}}
+    rates = {"quality_score": a["quality"], **{name: a[name] for name in RATES}}
     for name, mean in rates.items():
         table[name] = np.clip(random.normal(mean, a["quality_sd"], n), 0, 1).round(3)
     return table
@@ -142,10 +139,11 @@ def _habits(random, a, patients, urban, of, n_practices):
         rate *= random.gamma(1 / a["visits_dispersion"], a["visits_dispersion"], n)
     rate /= rate.sum()
     old = np.interp(patients["age"], [25, 80], [1, a["elsewhere_old"]])
-    elsewhere = old * np.where(urban, 1, a["elsewhere_rural"])[of] * _lognormal(random, 0.2, n_practices)[of]
+    of_practice = np.where(urban, 1, a["elsewhere_rural"]) * _lognormal(random, a["elsewhere_sd"], n_practices)
+    elsewhere = old * of_practice[of]
     # The share is one of visits, so patients with many visits count for more.
     elsewhere = np.minimum(a["elsewhere"] * elsewhere / max(elsewhere @ rate, 1e-9), 0.95)
-    after_hours = np.minimum(a["after_hours"] * _lognormal(random, 0.3, n_practices), 1)[of]
+    after_hours = np.minimum(a["after_hours"] * _lognormal(random, a["after_hours_sd"], n_practices), 1)[of]
     return a["visits"] * n * rate, elsewhere, after_hours
 
 
@@ -174,11 +172,12 @@ def _fees(random, a, visits, mean):
 
 def _add_hospital(random, a, patients, urban):
     n, risk, age = len(patients), patients["risk_score"].to_numpy(), patients["age"].to_numpy()
-    ed = risk**0.8 * np.where(urban, 1, a["ed_rural"])
+    ed = risk ** a["ed_by_risk"] * np.where(urban, 1, a["ed_rural"])
     patients["ed_visits"] = random.poisson(a["ed_visits"] * ed / ed.mean())
     patients["ed_visits_less_urgent"] = random.binomial(patients["ed_visits"], a["ed_less_urgent"])
     patients["admissions"] = random.poisson(a["admissions"] * risk)
-    chance = a["joint_replacement"] * (age >= 50) / max((age >= 50).mean(), 1 / n)
+    old = age >= a["joint_replacement_age"]
+    chance = a["joint_replacement"] * old / max(old.mean(), 1 / n)
     replaced = random.random(n) < chance
     patients["episode"] = np.where(replaced, "joint replacement", "")
     cost = a["spending_by_joint_replacement"] * _lognormal(random, a["joint_replacement_sd"], n)

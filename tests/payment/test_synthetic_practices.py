@@ -156,6 +156,25 @@ def test_every_assumption_has_a_unit_and_a_reason():
         assert (table["reason"].str.len() > 6).all()
 
 
+@pytest.mark.parametrize("name", [n for n in practice_assumptions("Ontario").index if not n.startswith("age_")])
+def test_every_assumption_is_one_that_the_practices_rest_on(name):
+    def tables(**assumptions):
+        options = {"n_practices": 8, "physicians": 1, "seed": 2, "assumptions": {"urban": 0.5, **assumptions}}
+        made = synthetic_practices("Ontario", **options)
+        return made.patients, made.practices
+
+    value = practice_assumptions("Ontario")["value"][name]
+    patients, practices = tables(**{name: value * 0.7})
+    same_patients, same_practices = tables()
+    assert not (patients.equals(same_patients) and practices.equals(same_practices))
+
+
+def test_rates_of_prevention_are_assumptions_too():
+    practices = synthetic_practices(n_practices=300, patients_per_physician=1, assumptions={"rate_flu65": 0.2}, seed=1)
+    assert practices.practice("rate_flu65").mean() == pytest.approx(0.2, abs=0.02)
+    assert practices.practice("rate_pap").mean() == pytest.approx(practice_assumptions()["value"]["rate_pap"], abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -169,6 +188,7 @@ def test_every_assumption_has_a_unit_and_a_reason():
         ({"seed": -1}, "seed=-1"),
         ({"assumptions": {"visit": 3}}, "did you mean visits"),
         ({"assumptions": {"enrolled": 85}}, "a share from 0 to 1, such as 0.2 for 20 %"),
+        ({"assumptions": {"rate_pap": 70}}, "a share from 0 to 1"),
         ({"assumptions": {"visits": -1}}, "at least zero"),
         ({"assumptions": {"visits": "many"}}, "at least zero"),
         ({"assumptions": {"spending": 100}}, "raise it or lower those"),
