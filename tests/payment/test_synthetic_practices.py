@@ -159,8 +159,8 @@ def test_every_assumption_has_a_unit_and_a_reason():
 @pytest.mark.parametrize("name", [n for n in practice_assumptions("Ontario").index if not n.startswith("age_")])
 def test_every_assumption_is_one_that_the_practices_rest_on(name):
     def tables(**assumptions):
-        options = {"n_practices": 8, "physicians": 1, "seed": 2, "assumptions": {"urban": 0.5, **assumptions}}
-        made = synthetic_practices("Ontario", **options)
+        few = {"patients_per_physician": 100, **assumptions}
+        made = synthetic_practices("Ontario", n_practices=20, physicians=1, assumptions=few, seed=2)
         return made.patients, made.practices
 
     value = practice_assumptions("Ontario")["value"][name]
