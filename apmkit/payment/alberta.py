@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.payment.capitation import CapitationSchedule, check_canadian, schedule_notes, schedule_of
+from apmkit.payment.capitation import LARGEST_FACTOR, CapitationSchedule, schedule_notes, schedule_of
+from apmkit.payment.inputs import rules_in_force
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, RulesInForce, as_day, rulebook
+from apmkit.payment.rulebook import Rulebook, RulesInForce, as_day, columns
 
 
 def alberta_blended_capitation(
@@ -78,13 +80,13 @@ def alberta_blended_capitation(
     {'capitation': 552.5, 'blended_fees': 30.0, 'negation': -40.0, 'fees_not_enrolled': 0.0,
      'fees_outside_basket': 0.0, 'total': 542.5}
     """
-    check_canadian(practices, "The Blended Capitation Model")
-    terms = (rules or rulebook("alberta")).on(on)
+    terms = rules_in_force("alberta", rules, on, practices)
     capitation_share = terms["capitation_share"]
     schedule = schedule_of(schedule, terms, "illustrative_base_rate")
     notes = [*practices.notes, *schedule_notes(schedule)]
     if health_profile is None:
-        groups = {step["risk_from"]: step["multiplier"] for step in terms["illustrative_health_profile"]}
+        steps = columns("the health profile", terms["illustrative_health_profile"], "risk_from", "multiplier")
+        groups = dict(zip(*steps, strict=True))
         notes.append("The health profile groups are illustrative, made up for teaching; give your own health_profile.")
     else:
         groups = health_profile
@@ -126,17 +128,16 @@ def alberta_blended_capitation(
 
 def _multipliers(groups: Mapping[float, float], risk: np.ndarray) -> np.ndarray:
     """The multiplier of each patient's health profile group."""
-    try:
-        starts = np.array(sorted(groups), dtype=float)
-        multipliers = np.array([groups[start] for start in sorted(groups)], dtype=float)
-    except (TypeError, ValueError):
-        raise PaymentError(
-            "health_profile must map risk scores to multipliers, for instance {0: 0.8, 1: 1.1}."
-        ) from None
-    if not len(starts) or starts[0] != 0:
+    if not isinstance(groups, Mapping) or not all(isinstance(x, Real) for pair in groups.items() for x in pair):
+        raise PaymentError("health_profile must map risk scores to multipliers, for instance {0: 0.8, 1: 1.1}.")
+    starts, multipliers = np.array(sorted(groups.items()), dtype=float).reshape(-1, 2).T
+    if not len(starts) or starts[0] != 0 or not np.isfinite(starts).all():
         raise PaymentError("health_profile must begin at a risk score of 0, so that every patient has a group.")
-    if not (np.isfinite(multipliers) & (multipliers >= 0)).all():
-        raise PaymentError(f"health_profile has the multipliers {multipliers.tolist()}; each must be 0 or more.")
+    if not ((multipliers >= 0) & (multipliers <= LARGEST_FACTOR)).all():
+        raise PaymentError(
+            f"health_profile has the multipliers {multipliers.tolist()}; each must be from 0 to {LARGEST_FACTOR}, so "
+            "0.8 for 80 %."
+        )
     return multipliers[np.searchsorted(starts, risk, side="right") - 1]
 
 

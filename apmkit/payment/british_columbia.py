@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.payment.capitation import check_canadian
+from apmkit.payment.inputs import rules_in_force
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, rulebook
+from apmkit.payment.rulebook import Rulebook
 
 
 def bc_lfp(
@@ -68,10 +69,9 @@ def bc_lfp(
     >>> bc_lfp(practice, on="2023-02-01").table.iloc[0].to_dict()
     {'time': 390.0, 'visits': 150.0, 'panel_complexity': 34.0, 'total': 574.0}
     """
-    check_canadian(practices, "The LFP model")
-    if not complex_from >= 0:
+    if not isinstance(complex_from, Real) or not complex_from >= 0:
         raise PaymentError(f"complex_from is {complex_from!r}; give a risk score of 0 or more.")
-    terms = (rules or rulebook("bc_lfp")).on(on)
+    terms = rules_in_force("bc_lfp", rules, on, practices)
     enrolled, visits = practices.patient("enrolled"), practices.patient("visits")
     complexity = enrolled * (practices.patient("risk_score") >= complex_from)
     all_visits = practices.sums(visits)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+from apmkit.options import numbers
 from apmkit.payment.practices import Practices
 from apmkit.payment.rulebook import RulesInForce
 
 _SHIPPED = Path(__file__).parent / "schedules" / "illustrative_age_sex.csv"
 _PERIODS = {"year": 1, "month": 12}
-_LARGEST_FACTOR = 20
+LARGEST_FACTOR = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +65,12 @@ class CapitationSchedule:
                 f"{self.name}: bands must be a DataFrame, not {type(self.bands).__name__}; CapitationSchedule.read "
                 "reads a CSV file."
             )
-        if self.per not in _PERIODS:
+        if self.per not in tuple(_PERIODS):
             raise PaymentError(f"{self.name}: per is {self.per!r}; rates are per year or per month.")
         value = self._value_column()
         start, end, money = (self._numbers(column) for column in ("age_from", "age_to", value))
         if value == "factor":
-            if (money > _LARGEST_FACTOR).any():
+            if (money > LARGEST_FACTOR).any():
                 row = int(np.argmax(money))
                 raise PaymentError(
                     f"{self.name}: the factor of {self._band(row)} is {money[row]:g}, which looks like money; "
@@ -86,13 +88,23 @@ class CapitationSchedule:
             bands = pd.read_csv(path, comment="#")
         except FileNotFoundError:
             raise PaymentError(f"There is no schedule {path}; give the path of a CSV file.") from None
+        except OSError as error:
+            raise PaymentError(f"{path} cannot be read ({error.strerror}); give the path of a CSV file.") from None
         except (ValueError, UnicodeDecodeError) as error:
             raise PaymentError(f"{path.name} cannot be read as a CSV file ({str(error).splitlines()[0]}).") from None
         return cls(bands, **{"name": path.stem, **terms})
 
     def rates(self, age, sex) -> np.ndarray:
-        """Money per patient and year, for ages in whole years and sexes "F" or "M"."""
-        age, sex = np.asarray(age, dtype=float), np.asarray(sex, dtype=object)
+        """Money per patient and year, for as many ages in whole years as sexes "F" or "M".
+
+        Raises
+        ------
+        PaymentError
+            An age is negative or missing, a sex is another, or there are not as many of both.
+        """
+        age, sex = numbers(age, "age"), np.asarray(sex, dtype=object)
+        if age.ndim != 1 or age.shape != sex.shape:
+            raise PaymentError(f"There are {age.size} ages and {sex.size} sexes; give two lists of one length.")
         of_sex = {code: sex == code for code in self._by_sex}
         if not ((age >= 0).all() and np.logical_or.reduce(list(of_sex.values())).all()):
             raise PaymentError(
@@ -113,6 +125,8 @@ class CapitationSchedule:
     def _value_column(self) -> str:
         known = {"age_from", "age_to", "sex", "rate", "factor"}
         for column in self.bands.columns:
+            if self.bands.columns.tolist().count(column) > 1:
+                raise PaymentError(f"{self.name} has the column {column} twice; keep one.")
             if column not in known:
                 raise PaymentError(
                     f"{self.name} has a column {column}; it may have age_from, age_to, sex and rate or factor."
@@ -125,7 +139,7 @@ class CapitationSchedule:
             raise PaymentError(f"{self.name} must have one column of money, rate or factor; it has {len(given)}.")
         if (given == ["factor"]) != (self.base_rate is not None):
             raise PaymentError(f"{self.name}: give base_rate with a column factor, and only then.")
-        if self.base_rate is not None and not 0 < self.base_rate < np.inf:
+        if self.base_rate is not None and not (isinstance(self.base_rate, Real) and 0 < self.base_rate < np.inf):
             raise PaymentError(f"{self.name}: base_rate is {self.base_rate!r}; it must be above 0.")
         return given[0]
 
@@ -224,11 +238,3 @@ def schedule_notes(*schedules: CapitationSchedule) -> list[str]:
             "your own CapitationSchedule."
         ]
     return []
-
-
-def check_canadian(practices: Practices, model: str) -> None:
-    """Refuse practices whose amounts are not in CAD."""
-    if practices.country != "Canada":
-        raise PaymentError(
-            f"{model} pays in CAD, but the practices are in the {practices.country}; give Canadian ones."
-        )

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+from apmkit.payment.inputs import check_practices
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook
-from apmkit.payment.tables import Table, rules_on
+from apmkit.payment.rulebook import Rulebook, rules_on
+from apmkit.payment.tables import Table
 
 _TYPES = ("medical", "surgical")
 _CATEGORIES = ("excellent", "good", "acceptable", "below acceptable")
@@ -177,7 +178,10 @@ def cjr(episodes: pd.DataFrame, *, on: str | datetime.date, rules: Rulebook | No
     def summed(values):
         return np.bincount(codes, weights=values)
 
-    reduction = pd.Series(terms["quality.reduction"]).loc[quality].to_numpy(dtype=float)
+    less = terms["quality.reduction"]
+    if absent := [category for category in _CATEGORIES if category not in less]:
+        raise PaymentError(f"quality.reduction of the rules has no {absent[0]}; give all of {', '.join(_CATEGORIES)}.")
+    reduction = pd.Series(less, dtype=float).loc[quality].to_numpy()
     expected, spent = _cents(summed(count * price)), _cents(summed(spending))
     pays, repays = terms["discount.payment"] - reduction, terms["discount.repayment"] - reduction
     gains = expected - _cents(pays * expected) > spent
@@ -246,6 +250,7 @@ def episodes_of(practices: Practices, prices: Mapping[str, float], types: Mappin
     PaymentError
         There are no episodes, or a category has no price or type.
     """
+    check_practices(practices)
     if "episode" not in practices.patients:
         raise PaymentError("The table of patients has no column episode, which bundles need; add it.")
     patients = pd.DataFrame(

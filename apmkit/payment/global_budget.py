@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+from apmkit.options import numbers
 from apmkit.payment.result import Payment, doubts
-from apmkit.payment.rulebook import Rulebook, RulesInForce
-from apmkit.payment.tables import Table, rules_on
+from apmkit.payment.rulebook import Rulebook, RulesInForce, rules_on
+from apmkit.payment.tables import Table
 
 _FACTORS = ("demographic", "quality", "uncompensated_care", "payer_mix")
+_LARGEST_GROWTH = 0.5  # a year; what is beyond is taken for a percentage
+_LARGEST_POPULATION_GROWTH = 0.1
+_LEAST_VOLUME = 0.01
 
 
 def maryland_global_budget(
@@ -69,6 +74,7 @@ def maryland_global_budget(
      'payer_mix': 0.0, 'market_shift': 1000000.0, 'unregulated': 0.0, 'outside_corridor': 0.0, 'total': 105030000.0}
     """
     terms = rules_on(on, "maryland", rules)
+    terms["global_budget.agreement"]  # refuses a day before there were global budgets
     table = Table(hospitals, "hospitals", "hospital")
     names = table.names
     base = table.numbers("base_revenue", least=0.01)
@@ -76,7 +82,8 @@ def maryland_global_budget(
     zero = np.zeros(len(names))
     components, budget = {"base": base}, base
     for column in ("inflation", *_FACTORS):
-        components[column] = zero if column in absent else budget * table.numbers(column, least=-1)
+        growth = zero if column in absent else table.numbers(column, -_LARGEST_GROWTH, _LARGEST_GROWTH)
+        components[column] = budget * growth
         budget = budget + components[column]
     shift = left = zero
     if "market_shift" in table:
@@ -90,7 +97,7 @@ def maryland_global_budget(
         raise PaymentError(f"The budget of hospital {name} is negative; look at its shifts, which exceed its revenue.")
     volume_change = rate = zero
     if "volume" in table or "expected_volume" in table:
-        expected, volume = (table.numbers(column, least=1e-9) for column in ("expected_volume", "volume"))
+        expected, volume = (table.numbers(column, least=_LEAST_VOLUME) for column in ("expected_volume", "volume"))
         volume_change, rate = volume / expected - 1, _rate_change(expected, volume, terms)
     components["outside_corridor"] = budget * ((1 + volume_change) * (1 + rate) - 1)
     return Payment.from_components(
@@ -145,7 +152,7 @@ def budget_and_fees(
     Raises
     ------
     PaymentError
-        The budget or a volume is not positive.
+        The budget or a volume is no number above 0.
 
     Examples
     --------
@@ -159,10 +166,12 @@ def budget_and_fees(
     11000.0      110000000.0    104500000.0            0.95
     """
     terms = rules_on(on, "maryland", rules)
-    volumes = np.atleast_1d(np.asarray(volumes, dtype=float))
-    for name, values in (("budget", budget), ("expected_volume", expected_volume), ("volumes", volumes)):
-        if not (np.isfinite(values) & (np.asarray(values) > 0)).all():
-            raise PaymentError(f"{name} must be above 0, in USD or in units of volume: {values!r} is not.")
+    for name, value in (("budget", budget), ("expected_volume", expected_volume)):
+        if not isinstance(value, Real) or not 0 < value < np.inf:
+            raise PaymentError(f"{name} is {value!r}; give a number above 0.")
+    volumes = np.atleast_1d(numbers(volumes, "volumes"))
+    if volumes.ndim != 1 or not volumes.size or not ((volumes > 0) & (volumes < np.inf)).all():
+        raise PaymentError("volumes must be a list of numbers above 0.")
     fees = budget / expected_volume * volumes
     rate = _rate_change(expected_volume, volumes, terms)
     unlimited = expected_volume / volumes - 1
@@ -205,7 +214,7 @@ def all_payer_growth(
     Raises
     ------
     PaymentError
-        The growth of the population is -1 or less, or the payment is of another model.
+        The growth of the population is no share from -0.1 to 0.1, or the payment is of another model.
 
     Examples
     --------
@@ -214,10 +223,13 @@ def all_payer_growth(
     >>> float(round(all_payer_growth(budgets, population_growth=0.005, on="2015-07-01")["room"], 2))
     -402100.0
     """
-    if "outside_corridor" not in budgets.table:
-        raise PaymentError(f"The all-payer limit needs the result of maryland_global_budget, not of {budgets.model}.")
-    if not population_growth > -1:
-        raise PaymentError(f"population_growth is {population_growth!r}; give a share, for instance 0.005 for 0.5 %.")
+    if not isinstance(budgets, Payment) or "outside_corridor" not in budgets.table:
+        what = budgets.model if isinstance(budgets, Payment) else type(budgets).__name__
+        raise PaymentError(f"The all-payer limit needs the result of maryland_global_budget, not of {what}.")
+    if not isinstance(population_growth, Real) or not abs(population_growth) <= _LARGEST_POPULATION_GROWTH:
+        raise PaymentError(
+            f"population_growth is {population_growth!r}; give a share from -0.1 to 0.1, so 0.005 for 0.5 %."
+        )
     terms = rules_on(on, "maryland", rules)
     base = budgets.table["base"].sum()
     approved = (budgets.total - budgets.table["outside_corridor"]).sum()

@@ -9,8 +9,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.practices import Practices
-from apmkit.payment.rulebook import Rulebook, RulesInForce
-from apmkit.payment.tables import rules_on
+from apmkit.payment.rulebook import Rulebook, RulesInForce, rules_on
 
 
 def rules_in_force(
@@ -21,7 +20,9 @@ def rules_in_force(
     Raises
     ------
     PaymentError
-        `rules` is no Rulebook, or of the other country.
+        The practices are none or of the other country, or `rules` is no Rulebook.
+    RulesError
+        The day is none.
     """
     check_practices(practices)
     terms = rules_on(on, programme, rules)
@@ -80,6 +81,9 @@ def per_practice(
     """
     n = len(practices.index)
     if isinstance(values, pd.Series | pd.DataFrame):
+        if not values.index.is_unique:
+            twice = values.index[values.index.duplicated()][0]
+            raise PaymentError(f"{name} has more than one value for practice {twice}; give each one.")
         if len(absent := practices.index.difference(values.index)):
             raise PaymentError(f"{name} has no value for practice {absent[0]}; give one for each.")
         values = values.reindex(practices.index)
@@ -99,6 +103,6 @@ def per_practice(
     if (wrong := (values < least) | (values > most)).any():
         value = values[wrong][0]
         bounds = f"at least {least:g}" if np.isinf(most) else f"from {least:g} to {most:g}"
-        share = f"; write {value / 100:g} for {value:g} %" if most <= 1 < abs(value) else ""
+        share = f"; write {value / 100:g} for {value:g} %" if most <= 1 < value <= 100 else ""
         raise PaymentError(f"{name} is {value:g}, but must be {bounds}{share}.")
     return values

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.options import numbers
-from apmkit.payment.capitation import CapitationSchedule, check_canadian, schedule_notes, schedule_of
+from apmkit.payment.capitation import CapitationSchedule, schedule_notes, schedule_of
+from apmkit.payment.inputs import rules_in_force
 from apmkit.payment.practices import Practices
 from apmkit.payment.preventive_bonuses import preventive_bonuses
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
+from apmkit.payment.rulebook import Rulebook, RulesInForce
 
 _CENT = 0.01  # fees may come rounded
 _AGREEMENTS = {"FHO": "fho.agreement_before_fho_plus", "FHN": "fhn.agreement"}
@@ -71,8 +73,7 @@ def ontario_fhg(
     >>> ontario_fhg(practice, on="2015-04-01").table["comprehensive_premium"].item()
     20.0
     """
-    check_canadian(practices, "The FHG")
-    terms = (rules or rulebook("ontario")).on(on)
+    terms = rules_in_force("ontario", rules, on, practices)
     premium = terms["fhg.comprehensive_premium"]
     schedule = schedule_of(comprehensive_care, terms, _COMPREHENSIVE_CARE)
     enrolled, roster = _rosters(practices)
@@ -163,11 +164,10 @@ def ontario_fho(
     >>> paid.table[["base_capitation", "shadow_billing", "access_bonus"]].iloc[0].tolist()
     [400.0, 60.0, 39.36]
     """
-    check_canadian(practices, "The FHO or FHN")
-    if model not in _AGREEMENTS:
+    if model not in tuple(_AGREEMENTS):
         raise PaymentError(f"model is {model!r}; write FHO or FHN.")
     name = model.lower()
-    terms = (rules or rulebook("ontario")).on(on)
+    terms = rules_in_force("ontario", rules, on, practices)
     terms[_AGREEMENTS[model]]  # refuses a day outside the agreement
     schedule = schedule_of(schedule, terms, f"{name}.illustrative_base_rate")
     comprehensive_care = schedule_of(comprehensive_care, terms, _COMPREHENSIVE_CARE)
@@ -268,9 +268,9 @@ def access_bonus(base_capitation, outside_use, *, max_share: float, group=None) 
             raise PaymentError(f"{name} holds a negative, missing or infinite amount; give money of 0 or more.")
     if base.ndim != 1 or base.shape != outside.shape:
         raise PaymentError(
-            f"There are {base.size} capitations and {outside.size} amounts of outside use; give as many."
+            f"There are {base.size} capitations and {outside.size} amounts of outside use; give lists of one length."
         )
-    if not 0 <= max_share <= 1:
+    if not isinstance(max_share, Real) or not 0 <= max_share <= 1:
         raise PaymentError(f"max_share is {max_share!r}; give a share from 0 to 1, for instance 0.2.")
     group = np.arange(len(base)) if group is None else np.asarray(group)
     if group.shape != base.shape or pd.isna(group).any():
@@ -299,6 +299,6 @@ def _after_hours(practices: Practices, terms: RulesInForce, enrolled: np.ndarray
 
 
 def _groups(practices: Practices, column: str) -> pd.Series:
-    if column not in practices.practices:
+    if column not in practices.practices.columns.tolist():
         raise PaymentError(f"The table of practices has no column {column}; name the column that holds the group.")
     return practices.practices[column]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 
-_SHARES = frozenset({"quality_score"})
+_SHARES = ("quality_score", "rate_")  # beginnings of names
 _POSITIVE = frozenset({"risk_score", "physicians"})
 _MONTHS_OF_YEAR = 12
 
@@ -63,12 +63,17 @@ class Practices:
                 raise PaymentError(f"{what} must be a DataFrame, not {type(table).__name__}.")
             if table.empty:
                 raise PaymentError(f"There are no {what}: give a table with at least one row.")
+            if not table.columns.is_unique:
+                twice = table.columns[table.columns.duplicated()][0]
+                raise PaymentError(f"The table of {what} has the column {twice} twice; keep one.")
             for column in needed:
                 if column not in table:
                     raise PaymentError(f"The table of {what} has no column {column}; it has {_list(table.columns)}.")
         if self.country not in ("US", "Canada"):
             raise PaymentError(f"country is {self.country!r}; write US or Canada.")
         index = pd.Index(self.practices["practice"], name="practice")
+        if index.hasnans:
+            raise PaymentError("A practice in the table of practices has no name; give each one.")
         if not index.is_unique:
             raise PaymentError(f"Practice {index[index.duplicated()][0]} has two rows; give each practice one.")
         rows = index.get_indexer(self.patients["practice"])
@@ -127,9 +132,9 @@ class Practices:
         return values
 
     def practice(self, column: str) -> np.ndarray:
-        """One column of the practices as numbers, checked as `patient` does; `quality_score` must be a share."""
+        """One column of the practices as numbers, checked as `patient` does; quality_score and rates are shares."""
         values = _numbers(self.practices, column, "practices")
-        if column in _SHARES and (wrong := values > 1).any():
+        if column.startswith(_SHARES) and (wrong := values > 1).any():
             raise PaymentError(
                 f"{column} of practice {self.index[int(np.argmax(wrong))]} is {values[wrong][0]:g}; "
                 f"give it as a share from 0 to 1, for instance {min(values[wrong][0] / 100, 1):g}."
@@ -159,7 +164,7 @@ def _numbers(table: pd.DataFrame, column: str, what: str) -> np.ndarray:
         raise PaymentError(f"The column {column} of {what} is not numeric; give numbers.") from None
     if (wrong := ~np.isfinite(values)).any():
         raise PaymentError(
-            f"The column {column} of {what} is missing in row {int(np.argmax(wrong)) + 1}; fill or drop it."
+            f"The column {column} of {what} is missing in row {int(np.argmax(wrong)) + 1} or infinite; fill or drop it."
         )
     low = values <= 0 if column in _POSITIVE else values < 0
     if low.any():

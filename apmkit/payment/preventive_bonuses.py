@@ -8,7 +8,7 @@ import numpy as np
 
 from apmkit.errors import PaymentError
 from apmkit.payment.practices import Practices
-from apmkit.payment.rulebook import RulesInForce
+from apmkit.payment.rulebook import RulesInForce, columns
 
 _ROUNDING = 1e-9  # a rate of 0.7 may arrive as 0.6999999999999999
 
@@ -27,17 +27,18 @@ def preventive_bonus(rates, steps: Sequence[Mapping[str, float]]) -> np.ndarray:
     ------
     PaymentError
         The steps do not rise, or are not shares.
+    RulesError
+        A step lacks `at_least` or `bonus`.
 
     Examples
     --------
     >>> preventive_bonus([0.59, 0.60, 0.9], [{"at_least": 0.6, "bonus": 220}, {"at_least": 0.8, "bonus": 2200}])
     array([   0.,  220., 2200.])
     """
-    at_least = np.array([step["at_least"] for step in steps], dtype=float)
+    at_least, bonus = columns("a preventive bonus", steps, "at_least", "bonus")
     if (np.diff(at_least) <= 0).any() or not ((at_least > 0) & (at_least <= 1)).all():
         raise PaymentError(f"The steps of a bonus must rise from above 0 to at most 1; they are {at_least.tolist()}.")
-    bonus = np.array([0.0, *(step["bonus"] for step in steps)])
-    return bonus[np.searchsorted(at_least, np.asarray(rates, dtype=float) + _ROUNDING, side="right")]
+    return np.append(0.0, bonus)[np.searchsorted(at_least, np.asarray(rates, dtype=float) + _ROUNDING, side="right")]
 
 
 def preventive_bonuses(
@@ -64,12 +65,6 @@ def preventive_bonuses(
         if column not in practices.practices:
             absent.append(column)
             continue
-        rates = practices.practice(column)
-        if (wrong := rates > 1).any():
-            raise PaymentError(
-                f"{column} of practice {practices.index[int(np.argmax(wrong))]} is {rates[wrong][0]:g}; give it as a "
-                f"share from 0 to 1, for instance {min(rates[wrong][0] / 100, 1):g}."
-            )
-        total += preventive_bonus(rates, terms[f"preventive.{category}"])
+        total += preventive_bonus(practices.practice(column), terms[f"preventive.{category}"])
     notes = [f"No preventive bonus is paid for want of the practice columns {', '.join(absent)}."] if absent else []
     return total * share * practices.practice("physicians"), notes

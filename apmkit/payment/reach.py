@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook
-from apmkit.payment.tables import Table, rules_on
+from apmkit.payment.rulebook import Rulebook, columns, rules_on
+from apmkit.payment.tables import Table
 
 
 def aco_reach(
@@ -144,7 +145,7 @@ def next_generation_aco(
         raise PaymentError(f"arrangement is {arrangement!r}; write partial (A) or full (B).")
     terms = rules_on(on, "next_generation_aco", rules)
     low, high = terms["cap.smallest"], terms["cap.largest"]
-    if not low <= cap <= high:
+    if not isinstance(cap, Real) or not low <= cap <= high:
         raise PaymentError(f"cap is {cap!r}; an ACO chooses from {low:g} to {high:g} of its benchmark.")
     table = Table(acos, "ACOs", "aco")
     names = table.names
@@ -181,14 +182,27 @@ def shared_by_corridor(
     corridors : list of mappings
         `from` (share of benchmark) and `share` (kept in that band), the first from 0, in order.
 
+    Returns
+    -------
+    array
+        USD, of the sign of the savings.
+
+    Raises
+    ------
+    PaymentError
+        The bands do not begin at 0 and rise, or a share is not from 0 to 1.
+    RulesError
+        A band lacks `from` or `share`.
+
     Examples
     --------
     >>> shared_by_corridor(np.array([8.0, -8.0]), np.array([100.0, 100.0]),
     ...                    [{"from": 0, "share": 0.5}, {"from": 0.05, "share": 0.35}])
     array([ 3.55, -3.55])
     """
-    starts = np.array([band["from"] for band in corridors], dtype=float)
-    shares = np.array([band["share"] for band in corridors], dtype=float)
+    starts, shares = columns("risk corridors", corridors, "from", "share")
+    if ((shares < 0) | (shares > 1)).any():
+        raise PaymentError(f"Risk corridors keep {shares.tolist()}; each is a share from 0 to 1, so 0.5 for 50 %.")
     if starts[0] != 0 or (np.diff(starts) <= 0).any():
         raise PaymentError(f"Risk corridors begin at {starts.tolist()}; begin at 0 and let each start above the last.")
     size = np.abs(savings)[:, None]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from apmkit import strict_yaml
-from apmkit.errors import ApmkitError
+from apmkit.errors import ApmkitError, PaymentError
 
 RULES = Path(__file__).parent / "rules"
 STATUSES = ("primary", "secondary", "reproduced", "partly confirmed", "unconfirmed")
@@ -99,7 +102,7 @@ class RulesInForce:
             )
             for name, d in self._asked.items()
         ]
-        return pd.DataFrame(rows, columns=_USED)
+        return pd.DataFrame(rows, columns=_USED, dtype=object)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +154,18 @@ class Rulebook:
         Raises
         ------
         RulesError
-            A parameter is unknown, or the value is of another kind than the one in force.
+            A parameter is unknown, or the value cannot stand in its place: another kind, a percent for a share, not
+            finite, or negative where the rule's own is not.
         """
+        if not isinstance(values, Mapping):
+            raise RulesError(f"values are of type {type(values).__name__}; give them by name, as in {{'rate': 0.6}}.")
         changed = dict(self.parameters)
         for name, value in values.items():
             parameter = self.parameter(name)
+            value = value.item() if isinstance(value, np.generic) else value
             before = next(dated.value for dated in reversed(parameter.history) if dated.value is not None)
-            if _kind(value) != _kind(before):
-                raise RulesError(f"{name} must be a {_kind(before)} like {before!r}, not {value!r}.")
+            if wrong := _unlike(value, before, parameter.unit):
+                raise RulesError(f"{name} {wrong}.")
             history = (
                 dated if dated.value is None else Dated(dated.effective, value, "given by the user", "user")
                 for dated in parameter.history
@@ -177,7 +184,7 @@ class Rulebook:
             for p in self.parameters.values()
             for d in (p.history if day is None else filter(None, [p.on(day)]))
         ]
-        return pd.DataFrame(rows, columns=[*_USED[1:], "label", "note"])
+        return pd.DataFrame(rows, columns=[*_USED[1:], "label", "note"], dtype=object)
 
 
 def programmes() -> list[str]:
@@ -225,10 +232,8 @@ def _shipped(programme: str) -> Rulebook:
 
 def as_day(day: str | datetime.date) -> datetime.date:
     """A calendar day from YYYY-MM-DD; a date stays what it is."""
-    if isinstance(day, datetime.datetime):
-        return day.date()
-    if isinstance(day, datetime.date):
-        return day
+    if isinstance(day, datetime.date) and day is not pd.NaT:
+        return day.date() if isinstance(day, datetime.datetime) else day
     try:
         if not _DAY.fullmatch(day):
             raise ValueError
@@ -237,13 +242,51 @@ def as_day(day: str | datetime.date) -> datetime.date:
         raise RulesError(f"{day!r} is not a day; write it as YYYY-MM-DD, for instance 2022-01-01.") from None
 
 
+def rules_on(day: str | datetime.date, programme: str, rules: Rulebook | None) -> RulesInForce:
+    """The shipped rules of a programme on a day, or those given instead.
+
+    Raises
+    ------
+    PaymentError
+        `rules` is no Rulebook.
+    RulesError
+        The day is none.
+    """
+    book = rulebook(programme) if rules is None else rules
+    if not isinstance(book, Rulebook):
+        raise PaymentError(f"rules is of type {type(book).__name__}; give a Rulebook, as rulebook({programme!r}) does.")
+    return book.on(day)
+
+
+def columns(name: str, rows: Any, *parts: str) -> list[np.ndarray]:
+    """The columns of a rule that is a table, as numbers.
+
+    Raises
+    ------
+    RulesError
+        There are no rows, or one lacks a column or has no finite number in it.
+
+    Examples
+    --------
+    >>> columns("corridors", [{"from": 0, "share": 0.5}, {"from": 0.05, "share": 0.35}], "from", "share")
+    [array([0.  , 0.05]), array([0.5 , 0.35])]
+    """
+    try:
+        table = np.array([[float(row[part]) for part in parts] for row in rows])
+    except (KeyError, TypeError, ValueError):
+        table = np.empty((0, 0))
+    if not table.size or not np.isfinite(table).all():
+        raise RulesError(f"Each row of {name} needs the numbers {' and '.join(parts)}.")
+    return list(table.T)
+
+
 def pooled(terms: Iterable[RulesInForce]) -> pd.DataFrame:
     """The values that several readings of rules used, each once."""
     frames = [reading.used for reading in terms]
     if not frames:
         return pd.DataFrame(columns=_USED)
     table = pd.concat(frames, ignore_index=True)
-    return table[~table.duplicated(["programme", "parameter", "effective"])].reset_index(drop=True)
+    return table[~table.duplicated(["programme", "parameter", "effective", "status"])].reset_index(drop=True)
 
 
 def read_rules(path: Path) -> Rulebook:
@@ -259,7 +302,7 @@ def read_rules(path: Path) -> Rulebook:
         )
     if _CURRENCIES.get(top["country"]) != top["currency"]:
         raise RulesError(f"{name}, line {top.lines['country']}: write country US with USD, or Canada with CAD.")
-    if not isinstance(top["parameters"], strict_yaml.Mapping):
+    if not isinstance(top["parameters"], strict_yaml.Mapping) or not top["parameters"]:
         raise RulesError(f"{name}, line {top.lines['parameters']}: parameters must be names with their values.")
     parameters = {key: _parameter(top["parameters"], key, name) for key in top["parameters"]}
     return Rulebook(**{key: top[key] for key in _TOP[:-1]}, parameters=parameters)
@@ -276,7 +319,7 @@ def _parameter(parameters: strict_yaml.Mapping, key: str, name: str) -> Paramete
     for part in ("label", "unit", *(["note"] if "note" in record else [])):
         _text(record, part, name)
     dated = record["values"]
-    if not isinstance(dated, strict_yaml.Mapping):
+    if not isinstance(dated, strict_yaml.Mapping) or not dated:
         raise RulesError(
             f"{name}, line {record.lines['values']}: {key} needs each value under the day it came into force."
         )
@@ -295,6 +338,9 @@ def _parameter(parameters: strict_yaml.Mapping, key: str, name: str) -> Paramete
         raise RulesError(
             f"{name}, line {dated.line}: the values of {key} are of several kinds ({', '.join(sorted(kinds))})."
         )
+    for text, value in dated.items():
+        if wrong := _no_share(value, record["unit"]):
+            raise RulesError(f"{name}, line {dated.lines[text]}: {key} {wrong}.")
     citations, statuses = (_by_day(record, part, dated, name) for part in ("citation", "status"))
     for status in statuses:
         if status not in STATUSES:
@@ -337,10 +383,32 @@ def _by_day(record: strict_yaml.Mapping, key: str, dated: strict_yaml.Mapping, n
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "truth value"
-    for kind, types in {"number": int | float, "text": str, "list": list, "mapping": dict}.items():
+    for kind, types in {"number": Real, "text": str, "list": list, "mapping": dict}.items():
         if isinstance(value, types):
             return kind
     return type(value).__name__
+
+
+def _no_share(value: Any, unit: str) -> str:
+    """What is wrong with the numbers of a share above 1; nothing where the unit is another."""
+    numbers = value.values() if isinstance(value, dict) else [value]
+    large = [number for number in numbers if _kind(number) == "number" and abs(number) > 1]
+    if not unit.startswith("share") or not large:
+        return ""
+    return f"is {large[0]:g}, but a share is at most 1; write {large[0] / 100:g} for {large[0]:g} %"
+
+
+def _unlike(value: Any, before: Any, unit: str) -> str:
+    """Why a value cannot stand in the place of another; nothing where it can."""
+    kind = _kind(before)
+    if _kind(value) != kind:
+        return f"must be a {kind} like {before!r}, not {value!r}"
+    if kind == "number":
+        if not math.isfinite(value):
+            return f"is {value!r}; give a finite number"
+        if value < 0 <= before:
+            return f"is {value!r}; give a number of 0 or more"
+    return _no_share(value, unit)
 
 
 def _in_force(parameter: Parameter) -> str:

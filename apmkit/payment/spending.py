@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.payment.rulebook import Rulebook
-from apmkit.payment.tables import Table, rules_on
+from apmkit.payment.rulebook import Rulebook, rules_on
+from apmkit.payment.tables import Table
 
 _DEFINED_ON = "2020-01-01"
 _DEFINITIONS = ("narrow", "broad")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,21 +9,6 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
-
-
-def rules_on(day: str | datetime.date, programme: str, rules: Rulebook | None) -> RulesInForce:
-    """The shipped rules of a programme on a day, or those given instead.
-
-    Raises
-    ------
-    PaymentError
-        `rules` is no Rulebook.
-    """
-    book = rulebook(programme) if rules is None else rules
-    if not isinstance(book, Rulebook):
-        raise PaymentError(f"rules is of type {type(book).__name__}; give a Rulebook, as rulebook({programme!r}) does.")
-    return book.on(day)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +74,7 @@ class Table:
         if (wrong := (values < least) | (values > most)).any():
             value = values[wrong][0]
             bounds = f"at least {least:g}" if np.isinf(most) else f"from {least:g} to {most:g}"
-            share = f", so {value / 100:g} for {value:g} %" if most == 1 and 1 < value <= 100 else ""
+            share = f", so {value / 100:g} for {value:g} %" if most < value <= 100 and most <= 1 else ""
             raise PaymentError(f"{column} of {self._place(wrong)} is {value:g}; it must be {bounds}{share}.")
         return values
 
@@ -120,6 +104,8 @@ class Table:
         if column not in self.frame:
             has = ", ".join(map(str, self.frame.columns))
             raise PaymentError(f"The table of {self.what} has no column {column}, which is needed; it has {has}.")
+        if self.frame.columns.tolist().count(column) > 1:
+            raise PaymentError(f"The table of {self.what} has the column {column} twice; keep one.")
         return self.frame[column]
 
     def _place(self, wrong: np.ndarray) -> str:

@@ -109,7 +109,13 @@ def test_capitation_ignores_visits_the_floor_holds_and_a_visit_pays_fifteen_per_
     [
         ({"health_profile": {0.5: 1.0}}, "health_profile must begin at a risk score of 0"),
         ({"health_profile": {}}, "health_profile must begin at a risk score of 0"),
-        ({"health_profile": {0: -1.0}}, r"multipliers \[-1.0\]; each must be 0 or more"),
+        ({"health_profile": {0: -1.0}}, r"multipliers \[-1.0\]; each must be from 0 to 20"),
+        ({"health_profile": {0: 80, 1: 110}}, r"multipliers \[80.0, 110.0\]; .*, so 0.8 for 80 %"),
+        ({"health_profile": {"0": 0.8, "10": 2.0, "2": 1.1}}, "health_profile must map risk scores to multipliers"),
+        ({"health_profile": [0.8, 1.1]}, "health_profile must map risk scores to multipliers"),
+        ({"health_profile": {0: 1.0, np.inf: 2.0}}, "health_profile must begin at a risk score of 0"),
+        ({"joined": pd.NaT}, "NaT is not a day"),
+        ({"rules": "alberta"}, r"rules is of type str; give a Rulebook, as rulebook\('alberta'\) does"),
         ({"health_profile": {0: "high"}}, "health_profile must map risk scores to multipliers"),
         ({"joined": "2020-01-01"}, "joined on 2020-01-01, after 2019-04-01"),
         ({"joined": "April 2019"}, "'April 2019' is not a day"),
@@ -124,5 +130,5 @@ def test_patients_without_a_risk_score_and_american_clinics_are_refused():
     practices = clinic()
     with pytest.raises(ApmkitError, match="no column risk_score, which this model needs"):
         paid(Practices(practices.patients.drop(columns="risk_score"), practices.practices, "Canada"))
-    with pytest.raises(ApmkitError, match="pays in CAD, but the practices are in the US"):
+    with pytest.raises(ApmkitError, match="pays practices in Canada, but these are in US"):
         paid(Practices(practices.patients, practices.practices, "US"))

@@ -103,5 +103,11 @@ def test_missing_hours_a_negative_threshold_and_american_practices_are_refused()
         bc_lfp(Practices(given.patients, given.practices.drop(columns="hours"), "Canada"), on="2023-02-01")
     with pytest.raises(ApmkitError, match="complex_from is -1; give a risk score of 0 or more"):
         bc_lfp(given, on="2023-02-01", complex_from=-1)
-    with pytest.raises(ApmkitError, match="pays in CAD, but the practices are in the US"):
+    with pytest.raises(ApmkitError, match="complex_from is '1'; give a risk score of 0 or more"):
+        bc_lfp(given, on="2023-02-01", complex_from="1")
+    with pytest.raises(ApmkitError, match="rules is of type str; give a Rulebook"):
+        bc_lfp(given, on="2023-02-01", rules="bc_lfp")
+    with pytest.raises(ApmkitError, match="Practices are needed, not DataFrame"):
+        bc_lfp(given.patients, on="2023-02-01")
+    with pytest.raises(ApmkitError, match="pays practices in Canada, but these are in US"):
         bc_lfp(Practices(given.patients, given.practices, "US"), on="2023-02-01")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apmkit.errors import PaymentError
+from apmkit.errors import ApmkitError, PaymentError
 from apmkit.payment import CapitationSchedule, Practices, illustrative_schedule
 
 
@@ -124,6 +124,25 @@ def test_factors_without_a_base_rate_or_in_money_are_refused():
         CapitationSchedule(factors, base_rate=-1)
     with pytest.raises(PaymentError, match="the factor of ages 65 and over of sex F is 300, which looks like money"):
         CapitationSchedule(factors, base_rate=150)
+
+
+def test_ages_and_sexes_that_do_not_go_together_and_odd_terms_are_refused(tmp_path):
+    schedule = CapitationSchedule(bands())
+    for ages, sexes, message in (
+        ([40, 41], ["F"], "2 ages and 1 sexes; give two lists of one length"),
+        (40, "F", "give two lists of one length"),
+        (["old"], ["F"], "age must hold numbers only"),
+    ):
+        with pytest.raises(ApmkitError, match=message):
+            schedule.rates(ages, sexes)
+    with pytest.raises(PaymentError, match="base_rate is '150'; it must be above 0"):
+        CapitationSchedule(bands().rename(columns={"rate": "factor"}), base_rate="150")
+    with pytest.raises(PaymentError, match=r"per is \['year'\]; rates are per year or per month"):
+        CapitationSchedule(bands(), per=["year"])
+    with pytest.raises(PaymentError, match="has the column rate twice; keep one"):
+        CapitationSchedule(pd.concat([bands(), bands()[["rate"]]], axis=1))
+    with pytest.raises(PaymentError, match=r"cannot be read .* give the path of a CSV file"):
+        CapitationSchedule.read(tmp_path)
 
 
 @pytest.mark.parametrize(("age", "sex"), [(-1, "F"), (np.nan, "F"), (40, "X"), (40, None)])

@@ -252,6 +252,12 @@ def test_bad_tables_are_refused():
         cjr(knees(), on="2018-01-01", rules="cjr")
 
 
+def test_rules_without_a_quality_category_are_refused():
+    rules = rulebook("cjr").with_values({"quality.reduction": {"good": 0.01}})
+    with pytest.raises(PaymentError, match=r"quality\.reduction of the rules has no excellent; give all of"):
+        cjr(knees(), on="2018-01-01", rules=rules)
+
+
 @pytest.mark.parametrize("on", ["2018-09-30", "2026-01-01"])
 def test_bundles_are_not_settled_before_the_model_or_after_it(on):
     with pytest.raises(RulesError, match="was not in force"):
@@ -300,6 +306,8 @@ def test_a_panel_without_usable_episodes_is_refused():
     def panel(**columns):
         return Practices(patients.assign(**columns), offices, country="US")
 
+    with pytest.raises(PaymentError, match="Practices are needed, not DataFrame"):
+        episodes_of(patients, {}, {})
     with pytest.raises(PaymentError, match="has no column episode"):
         episodes_of(panel(), {}, {})
     with pytest.raises(PaymentError, match="No patient has an episode"):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apmkit.errors import PaymentError
+from apmkit.errors import ApmkitError, PaymentError
 from apmkit.payment import (
     all_payer_growth,
     budget_and_fees,
@@ -156,22 +156,41 @@ def test_growth_per_head_is_held_against_the_limit():
 def test_bad_hospitals_are_refused_with_the_row_and_the_remedy():
     for columns, message in (
         ({"base_revenue": 0}, "base_revenue of hospital A is 0; it must be at least 0.01"),
-        ({"inflation": -2}, "inflation of hospital A is -2; it must be at least -1"),
+        ({"inflation": -2}, "inflation of hospital A is -2; it must be from -0.5 to 0.5"),
+        ({"inflation": 3}, "inflation of hospital A is 3; it must be from -0.5 to 0.5, so 0.03 for 3 %"),
+        ({"quality": 1}, "quality of hospital A is 1; .* so 0.01 for 1 %"),
         ({"unregulated": -5.0}, "unregulated of hospital A is -5; it must be at least 0"),
         ({"unregulated": 1e9}, "The budget of hospital A is negative"),
         ({"volume": 10}, "has no column expected_volume"),
-        ({"volume": 0, "expected_volume": 10}, "volume of hospital A is 0"),
+        ({"volume": 0, "expected_volume": 10}, "volume of hospital A is 0; it must be at least 0.01"),
     ):
         with pytest.raises(PaymentError, match=message):
             maryland_global_budget(hospital(**columns), on=ON)
     with pytest.raises(PaymentError, match="hospital A has more than one row of hospitals; give each one row"):
         maryland_global_budget(pd.concat([hospital(), hospital()]), on=ON)
-    with pytest.raises(RulesError, match="was not in force"):
-        maryland_global_budget(hospital(market_shift=1.0), on="2013-12-31")
-    with pytest.raises(PaymentError, match="volumes must be above 0"):
-        budget_and_fees(1e6, 100, [50, 0], on=ON)
-    with pytest.raises(PaymentError, match="population_growth is -3"):
-        all_payer_growth(maryland_global_budget(hospital(), on=ON), population_growth=-3, on=ON)
+    with pytest.raises(RulesError, match="was not in force on 2013-12-31"):
+        maryland_global_budget(hospital(), on="2013-12-31")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1e6, 100, [50, 0]), "volumes must be a list of numbers above 0"),
+        ((1e6, 100, []), "volumes must be a list of numbers above 0"),
+        ((1e6, 100, ["many"]), "volumes must hold numbers only"),
+        (("1e6", 100, [50]), "budget is '1e6'; give a number above 0"),
+        ((1e6, np.nan, [50]), "expected_volume is nan; give a number above 0"),
+    ],
+)
+def test_volumes_that_cannot_be_worked_out_are_refused(arguments, message):
+    with pytest.raises(ApmkitError, match=message):
+        budget_and_fees(*arguments, on=ON)
+
+
+@pytest.mark.parametrize("growth", [-3, 0.5, np.nan, "0.005", None])
+def test_population_growth_in_percent_or_in_words_is_refused(growth):
+    with pytest.raises(PaymentError, match=r"population_growth is .*, so 0.005 for 0.5 %"):
+        all_payer_growth(maryland_global_budget(hospital(), on=ON), population_growth=growth, on=ON)
 
 
 def test_the_all_payer_limit_is_of_global_budgets_only():

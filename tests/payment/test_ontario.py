@@ -340,11 +340,22 @@ def test_one_more_visit_pays_a_fhg_more_than_the_fee_and_a_fho_the_shadow_share_
         ({}, {"group": "town"}, "no column town; name the column"),
         ({}, {"schedule": pd.DataFrame()}, "must be a CapitationSchedule, not DataFrame"),
         ({}, {"on": "2019-13-01"}, "'2019-13-01' is not a day"),
+        ({}, {"on": pd.NaT}, "NaT is not a day"),
+        ({}, {"rules": "ontario"}, "rules is of type str; give a Rulebook"),
+        ({}, {"rules": rulebook("mssp")}, "pays practices in US, but these are in Canada"),
+        ({}, {"model": ["FHO"]}, r"model is \['FHO'\]; write FHO or FHN"),
+        ({}, {"group": ["A"]}, "no column .* name the column that holds the group"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(small, change, terms, message):
     with pytest.raises(ApmkitError, match=message):
         ontario_fho(small.change(**change), **{"on": "2019-04-01", **terms})
+
+
+def test_a_table_of_patients_in_place_of_practices_is_refused(small):
+    for engine in (ontario_fhg, ontario_fho):
+        with pytest.raises(PaymentError, match="Practices are needed, not DataFrame"):
+            engine(small.patients, on="2019-04-01")
 
 
 @pytest.mark.parametrize("column", ["enrolled", "fees", "fees_after_hours", "fees_elsewhere", "fees_outside_basket"])
@@ -355,7 +366,7 @@ def test_a_missing_column_is_named(small, column):
 
 
 def test_american_practices_and_empty_panels_are_refused(small):
-    with pytest.raises(PaymentError, match="pays in CAD, but the practices are in the US"):
+    with pytest.raises(PaymentError, match="pays practices in Canada, but these are in US"):
         ontario_fhg(Practices(small.patients, small.practices, "US"), on="2019-04-01")
     with pytest.raises(PaymentError, match="There are no patients"):
         Practices(small.patients.iloc[:0], small.practices, "Canada")
@@ -368,6 +379,7 @@ def test_american_practices_and_empty_panels_are_refused(small):
         ([np.nan], [1.0], {}, "base_capitation holds a negative, missing"),
         ([100.0, 1.0], [1.0], {}, "2 capitations and 1 amounts"),
         ([100.0], [1.0], {"max_share": 20}, "max_share is 20; give a share"),
+        ([100.0], [1.0], {"max_share": "0.2"}, "max_share is '0.2'; give a share"),
         ([100.0], [1.0], {"group": ["A", "B"]}, "group must name the group of every practice"),
     ],
 )

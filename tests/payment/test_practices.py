@@ -51,6 +51,9 @@ def test_a_changed_copy_leaves_the_first_as_it_was():
         (patients(age=[170, 3, 4]), practices(), "US", "An age is 170"),
         (patients(age=[-1, 3, 4]), practices(), "US", "age of patients is -1 in row 1; it must be 0 or more"),
         (patients(sex=["F", "M", "X"]), practices(), "US", "A sex is 'X'"),
+        (patients(age=[np.inf, 3, 4]), practices(), "US", "age of patients is missing in row 1 or infinite"),
+        (patients(), practices(practice=["A", None]), "US", "A practice in the table of practices has no name"),
+        (pd.concat([patients(), patients()[["age"]]], axis=1), practices(), "US", "has the column age twice; keep one"),
         (patients(), practices(physicians=[0, 1]), "US", "physicians of practices is 0 in row 1; it must be above 0"),
     ],
 )

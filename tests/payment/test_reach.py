@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apmkit.errors import PaymentError
+from apmkit.errors import ApmkitError, PaymentError
 from apmkit.payment import aco_reach, next_generation_aco, rulebook
 from apmkit.payment.reach import shared_by_corridor
 from apmkit.payment.rulebook import RulesError
@@ -118,7 +118,11 @@ def test_what_is_left_out_is_said():
         ("2017-01-01", "full", 0.05, 90e6, 4_900_000.00),
         # losses bear no sequestration
         ("2017-01-01", "partial", 0.05, 110e6, -4_000_000.00),
-        ("2019-01-01", "partial", 0.15, 90e6, 8_330_000.00),
+        # 85 % from 2019; what was paid for 2019 and 2020 was free of sequestration
+        ("2018-12-31", "partial", 0.15, 90e6, 7_840_000.00),
+        ("2019-01-01", "partial", 0.15, 90e6, 8_500_000.00),
+        ("2020-12-31", "full", 0.15, 90e6, 10_000_000.00),
+        ("2021-01-01", "full", 0.15, 90e6, 9_800_000.00),
     ],
 )
 def test_a_next_generation_aco_is_settled_as_by_hand(on, arrangement, cap, spending, total):
@@ -150,6 +154,10 @@ def test_bad_input_is_refused_with_the_remedy():
         next_generation_aco(aco(), on="2018-01-01", cap=0.2)
     with pytest.raises(PaymentError, match="arrangement is 'A'; write partial"):
         next_generation_aco(aco(), on="2018-01-01", cap=0.1, arrangement="A")
+    with pytest.raises(PaymentError, match=r"cap is '0\.1'; an ACO chooses"):
+        next_generation_aco(aco(), on="2018-01-01", cap="0.1")
+    with pytest.raises(PaymentError, match="The table of ACOs has the column spending twice; keep one"):
+        aco_reach(pd.concat([aco(), aco()[["spending"]]], axis=1), on="2024-01-01")
     with pytest.raises(PaymentError, match="begin at 0 and let each start above the last"):
         shared_by_corridor(np.ones(1), np.ones(1), [{"from": 0.1, "share": 1}])
 
@@ -158,6 +166,22 @@ def test_bad_input_is_refused_with_the_remedy():
 def test_reach_is_not_settled_before_the_model_or_after_it(on):
     with pytest.raises(RulesError, match="was not in force"):
         aco_reach(aco(), on=on)
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        ([], "Each row of risk corridors needs the numbers from and share"),
+        ([{"from": 0}], "Each row of risk corridors needs the numbers from and share"),
+        ([{"from": 0, "share": "half"}], "Each row of risk corridors needs the numbers from and share"),
+        ([0.5], "Each row of risk corridors needs the numbers from and share"),
+        ([{"from": 0, "share": 75}], r"keep \[75.0\]; each is a share from 0 to 1"),
+    ],
+)
+def test_corridors_that_cannot_share_are_refused(bands, message):
+    rules = rulebook("aco_reach").with_values({"corridors.professional": bands})
+    with pytest.raises(ApmkitError, match=message):
+        aco_reach(aco(), on="2024-01-01", rules=rules)
 
 
 def test_corridors_of_ones_own_can_be_tried():

@@ -35,6 +35,19 @@ def test_an_amount_that_cannot_be_kept_to_the_cent_is_refused_with_its_row(amoun
         payment(care_fee=[1.0, amount])
 
 
+def test_a_total_too_large_for_cents_is_refused_although_its_parts_are_not():
+    with pytest.raises(PaymentError, match="the total of row 0 is too large to keep to the cent"):
+        payment(fees=[8e13], bonus=[8e13])
+
+
+def test_rows_of_one_name_stay_apart_side_by_side():
+    details = pd.DataFrame({"rate": [0.1, 0.2]}, index=["A", "A"])
+    found = Payment.from_components(
+        model="A model", currency="USD", components={"fees": [1.0, 2.0]}, index=details.index, details=details
+    )
+    assert found.to_frame()[["fees", "rate"]].to_numpy().tolist() == [[1.0, 0.1], [2.0, 0.2]]
+
+
 def test_nobody_to_pay_is_refused():
     with pytest.raises(PaymentError, match="has nobody to pay"):
         payment(fees=[])

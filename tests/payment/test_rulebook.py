@@ -2,10 +2,12 @@
 
 import datetime
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from apmkit.payment import programmes, rulebook
-from apmkit.payment.rulebook import RulesError
+from apmkit.payment.rulebook import RulesError, columns
 
 GOOD = """\
 programme: example
@@ -109,13 +111,51 @@ def test_a_users_value_holds_whenever_the_rule_does_and_says_whose_it_is(example
         example.with_values({"rate": 1})
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"tier.rate": 60}, "tier.rate is 60, but a share is at most 1; write 0.6 for 60 %"),
+        ({"tier.rate": -0.1}, "tier.rate is -0.1; give a number of 0 or more"),
+        ({"tier.rate": float("nan")}, "tier.rate is nan; give a finite number"),
+        ({"tier.rate": True}, "tier.rate must be a number like 0.6, not True"),
+        ([0.6], "values are of type list; give them by name"),
+    ],
+)
+def test_a_users_value_that_cannot_stand_in_its_place_is_refused(example, values, sentence):
+    with pytest.raises(RulesError) as caught:
+        example.with_values(values)
+    assert sentence in str(caught.value)
+
+
+def test_a_users_value_may_be_negative_where_the_rule_is_and_a_number_of_numpy():
+    book = rulebook("primary_care_first").with_values({"adjustment_lowest": -0.2, "visit_fee": np.int64(50)})
+    assert book.on("2021-01-01")["adjustment_lowest"] == -0.2
+    assert book.on("2021-01-01")["visit_fee"] == 50
+
+
+def test_values_of_a_table_stay_as_they_were_written(tmp_path):
+    text = GOOD[: GOOD.index("  bands:")].replace("0.5", "1").replace("0.6", "0.25")
+    assert rulebook(written(tmp_path, text)).table()["value"].map(repr).tolist() == ["1", "0.25", "None"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"), [([{"from": 0, "rate": None}], ("rate",)), ([], ("rate",)), (3, ("rate",)), ([{"a": 1}], ("b",))]
+)
+def test_a_rule_that_is_a_table_is_read_by_its_columns_or_refused(rows, parts):
+    assert [part.tolist() for part in columns("x", [{"from": 0, "rate": 3}], "rate", "from")] == [[3.0], [0.0]]
+    with pytest.raises(RulesError, match=f"Each row of bands needs the numbers {parts[0]}"):
+        columns("bands", rows, *parts)
+
+
 def test_a_table_shows_every_value_or_those_of_a_day(example):
     assert len(example.table()) == 4
     assert example.table("2021-01-01")["parameter"].tolist() == ["tier.rate", "bands"]
     assert example.table("2022-01-01")["parameter"].tolist() == ["bands"]
 
 
-@pytest.mark.parametrize("day", ["2022-1-1", "20220101", "01/01/2022", "2022-02-30", 2022, None, "2022-01-01T00:00"])
+@pytest.mark.parametrize(
+    "day", ["2022-1-1", "20220101", "01/01/2022", "2022-02-30", 2022, None, pd.NaT, "2022-01-01T00:00"]
+)
 def test_what_is_no_day_is_refused(example, day):
     with pytest.raises(RulesError, match="is not a day; write it as YYYY-MM-DD"):
         example.on(day)
@@ -152,6 +192,7 @@ def test_an_unknown_programme_is_refused_with_a_suggestion():
         ("2019-07-01: 0.5", "2023-07-01: 0.5", "line 10: put the days of tier.rate in order"),
         ("2019-07-01: 0.5", "2019-07-01: null", "line 10: tier.rate begins with null"),
         ("2019-07-01: 0.5", "2019-07-01: half", "line 10: the values of tier.rate are of several kinds (number, text)"),
+        ("2019-07-01: 0.5", "2019-07-01: 50", "line 10: tier.rate is 50, but a share is at most 1; write 0.5 for 50 %"),
         ("2019-07-01: 0.5", "2019-07-01: ON", "line 10: YAML reads ON as a truth value"),
         ("2019-07-01: 0.5", "2019-07-01: &half 0.5", "line 10: anchors and aliases are not read"),
         (
@@ -175,6 +216,11 @@ def test_a_loose_rules_file_is_refused_with_file_and_line(tmp_path, old, new, se
     ("parameters", "sentence"),
     [
         ("parameters: 3", "line 5: parameters must be names with their values"),
+        ("parameters: {}", "line 5: parameters must be names with their values"),
+        (
+            "parameters:\n  rate: {label: A, unit: b, values: {}, citation: c, status: primary}",
+            "line 6: rate needs each value under the day it came into force",
+        ),
         ("parameters:\n  rate: 0.5", "line 6: rate is a bare value; give it label, unit, values by day"),
         (
             "parameters:\n  rate: {label: A, unit: b, values: 0.5, citation: c, status: primary}",

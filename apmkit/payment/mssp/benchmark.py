@@ -13,8 +13,7 @@ from apmkit.errors import PaymentError
 from apmkit.payment.mssp.benchmark_steps import EnrolmentTable, Steps
 from apmkit.payment.mssp.risk_ratio import risk_ratios
 from apmkit.payment.result import doubts
-from apmkit.payment.rulebook import Rulebook, RulesInForce
-from apmkit.payment.tables import rules_on
+from apmkit.payment.rulebook import Rulebook, RulesInForce, rules_on
 
 _BASE_YEARS = ("by1", "by2", "by3")
 _NOTES = (

@@ -12,8 +12,7 @@ from scipy.special import ndtri
 
 from apmkit.errors import PaymentError
 from apmkit.payment.mssp.minimum_savings_rate import rate_of_size
-from apmkit.payment.rulebook import Rulebook
-from apmkit.payment.tables import rules_on
+from apmkit.payment.rulebook import Rulebook, rules_on
 
 _COLUMNS = ("aco_id", "year", "savings_rate", "beneficiaries")
 _STEPS, _REPLICATE_STEPS = 200, 12
