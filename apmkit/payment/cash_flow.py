@@ -181,9 +181,9 @@ def cash_flow(
         Months until claims are paid.
     timing : mapping of str to Timing, optional
         Timing of components by name, for those that arrive otherwise or are not in `TIMING`.
-    extra : mapping of str to float, array of shape (months,) or (n, months), or DataFrame by practice, optional
+    extra : mapping of str to float, array of shape (months,) or (n, months), Series or DataFrame by practice, optional
         Other money by month, negative where it is taken: an advance and its recoupment, a loan, claims of the year
-        before. It arrives on the first day; a single number in the first month.
+        before. It arrives on the first day; a single number, and a Series by practice, in the first month.
 
     Returns
     -------
@@ -209,6 +209,9 @@ def cash_flow(
     years = list(payments) if isinstance(payments, Sequence) else [payments]
     _check_payments(years, practices)
     costs = Costs.illustrative(practices) if costs is None else costs
+    for name, given in (("extra", extra), ("timing", timing)):
+        if given is not None and not isinstance(given, Mapping):
+            raise PaymentError(f"{name} is of type {type(given).__name__}; give a mapping by name.")
     due = _timing_of(years, timing or {}, whole_months(claims_lag, "claims_lag"))
     other = {name: _by_month(values, name, practices) for name, values in (extra or {}).items()}
     if taken := set(other) & {*due, "fixed_costs", "visit_costs", "lowest", "balance"}:
@@ -276,8 +279,12 @@ def _timing_of(years: list[Payment], timing: Mapping[str, Timing], claims_lag: i
 
 def _by_month(values, name: str, practices: Practices) -> np.ndarray:
     """Money by practice and month in cents."""
+    if isinstance(values, pd.Series):
+        values = values.to_frame()
     array = values if isinstance(values, pd.DataFrame) else np.atleast_2d(np.asarray(values))
     months = array.shape[-1]
+    if not months:
+        raise PaymentError(f"{name} in extra has no month; give at least one amount.")
     return np.rint(100 * per_practice(array, name, practices, least=-np.inf, columns=months)).astype(np.int64)
 
 

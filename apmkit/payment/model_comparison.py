@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.options import check_seed
+from apmkit.payment.inputs import check_practices
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
 
@@ -163,6 +165,7 @@ def compare_models(
     >>> comparison.gains("risk", groups=2)["practices"].tolist()
     [5, 5]
     """
+    check_practices(practices)
     payments = {label: pay(label, model, practices) for label, model in _checked(models).items()}
     base = next(iter(models)) if base is None else base
     if base not in models:
@@ -174,19 +177,18 @@ def compare_models(
     drawn = []
     for draw in range(1, draws + 1):
         again = redraw(draw)
+        check_practices(again)
         if not again.index.equals(practices.index):
             raise PaymentError(f"Draw {draw} has other practices: redraw must give the same practices each time.")
         drawn.append(np.column_stack([pay(label, model, again).total for label, model in models.items()]))
     within = np.std(drawn, axis=0, ddof=1) if drawn else np.empty((0, len(models)))
-    own = practices.notes
-    notes = [f"{label}: {note}" for label, payment in payments.items() for note in payment.notes if note not in own]
     return ModelComparison(
         practices=practices,
         revenue=pd.DataFrame({label: payment.total for label, payment in payments.items()}),
         within=pd.DataFrame(within, index=practices.index[: len(within)], columns=list(models)),
         base=base,
         currency=practices.currency,
-        notes=(*own, *notes),
+        notes=_notes(payments, practices),
     )
 
 
@@ -222,27 +224,31 @@ def marginal_revenue(
     DataFrame
         By `model` and `change` (visit, visit_after_hours, visit_elsewhere, emergency_visit, enrolled_patient): `mean`,
         `lowest` and `highest` over practices, in currency. A change of columns that the patients lack is left out. An
-        emergency visit adds to `ed_visits` alone.
+        emergency visit adds to `ed_visits` alone. Its `attrs["notes"]` say what the models said beside their numbers.
 
     Raises
     ------
     PaymentError
         A practice has no enrolled patient, or a number cannot be used.
     """
+    check_practices(practices)
     check_seed(seed)
     if not isinstance(patients, Integral) or patients < 1:
         raise PaymentError(f"patients={patients!r} changes nothing: give a whole number of at least 1.")
     if not isinstance(hours_per_visit, Real) or not 0 <= hours_per_visit < 24:
         raise PaymentError(f"hours_per_visit={hours_per_visit!r} is no length of a visit: give hours, such as 0.25.")
     changed = _changed(practices, patients, hours_per_visit, seed)
+    payments = {label: pay(label, model, practices) for label, model in _checked(models).items()}
     rows = {}
-    for label, model in _checked(models).items():
-        before = pay(label, model, practices).total.to_numpy()
+    for label, model in models.items():
+        before = payments[label].total.to_numpy()
         for change, after in changed.items():
             each = (pay(label, model, after).total.to_numpy() - before) / patients
             rows[label, change] = (each.mean(), each.min(), each.max())
     index = pd.MultiIndex.from_tuples(rows, names=["model", "change"])
-    return pd.DataFrame(list(rows.values()), index=index, columns=["mean", "lowest", "highest"])
+    table = pd.DataFrame(list(rows.values()), index=index, columns=["mean", "lowest", "highest"])
+    table.attrs["notes"] = _notes(payments, practices)
+    return table
 
 
 def practice_attribute(practices: Practices, by: str) -> np.ndarray:
@@ -266,6 +272,12 @@ def quantile_groups(values: np.ndarray, groups: int, what: str) -> np.ndarray:
 def pay(label: str, model: Model, practices: Practices) -> Payment:
     """What a model pays these practices, refused if it pays other rows or in another currency."""
     engine, terms = model if isinstance(model, tuple) else (model, {})
+    try:
+        signature(engine).bind(practices, **terms)
+    except TypeError as error:
+        raise PaymentError(
+            f"Model {label!r} cannot be called: {error}; give it as (function, its keyword arguments)."
+        ) from None
     payment = engine(practices, **terms)
     if not isinstance(payment, Payment) or not payment.table.index.equals(practices.index):
         raise PaymentError(f"Model {label!r} does not return a Payment with one row for each practice.")
@@ -277,12 +289,18 @@ def pay(label: str, model: Model, practices: Practices) -> Payment:
     return payment
 
 
+def _notes(payments, practices):
+    own = practices.notes
+    said = [f"{label}: {note}" for label, payment in payments.items() for note in payment.notes if note not in own]
+    return (*own, *said)
+
+
 def _checked(models):
     if not isinstance(models, Mapping) or not models:
         raise PaymentError('models must name at least one model: {"FHO": (ontario_fho, {"on": "2014-04-01"})}.')
     for label, model in models.items():
-        engine = model[0] if isinstance(model, tuple) and len(model) == 2 else model
-        if not callable(engine):
+        pair = isinstance(model, tuple) and len(model) == 2 and isinstance(model[1], Mapping)
+        if not callable(model[0] if pair else model):
             raise PaymentError(f"Model {label!r} is no function of practices: give one, or (function, its arguments).")
     return models
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
-from apmkit.options import numbers
+from apmkit.payment.inputs import check_practices, per_practice
 from apmkit.payment.model_comparison import quantile_groups
 from apmkit.payment.practices import Practices
 
+_MOST_YEARS = 100
 _AGE_BANDS = np.array([1, 18, 35, 50, 65, 70, 75, 80, 85])
 
 
@@ -35,8 +36,8 @@ def risk_adjustment_effect(
     ----------
     practices : Practices
         With `risk_score` and `spending`.
-    growth : float or array of float
-        True growth of the mean risk score since the base year, of all practices or of each.
+    growth : float, array of shape (n,) or Series by practice
+        True growth of the mean risk score since the base year.
     cap : float
         Growth that is paid at most; 0.03 for the 3 % of the Shared Savings Program (42 CFR 425.605).
     by : str
@@ -55,11 +56,12 @@ def risk_adjustment_effect(
     PaymentError
         A column is missing, nothing is spent, a share is not one, or there are too many groups.
     """
+    check_practices(practices)
     risk, spending = practices.patient("risk_score"), practices.patient("spending")
     if not spending.sum():
         raise PaymentError("The spending of all patients is 0: risk adjustment needs what care costs.")
     _check_share("cap", cap)
-    growth = _by_practice("growth", growth, practices)
+    growth = _rise(growth, "growth", practices)
     mean = spending.mean()
     per_point = mean / risk.mean()
     paid = np.minimum(1, (1 + cap) / (1 + growth))[practices.rows]
@@ -100,9 +102,10 @@ def coding_drift(practices: Practices, *, drift=0.02, years: int = 5, cap: float
     ----------
     practices : Practices
         With `risk_score` and `spending`, those of year 0.
-    drift : float or array of float
-        Rise of scores a year, of all practices or of each.
+    drift : float, array of shape (n,) or Series by practice
+        Rise of scores a year.
     years : int
+        1 to 100.
     cap : float
         Growth since year 0 that is paid at most.
 
@@ -126,10 +129,11 @@ def coding_drift(practices: Practices, *, drift=0.02, years: int = 5, cap: float
     >>> drift.xs(3, level="year")["overpayment_share"].round(4).tolist()
     [0.0612, 0.03, 0.0, 0.0]
     """
+    check_practices(practices)
     _check_share("cap", cap)
-    if not isinstance(years, Integral) or years < 1:
-        raise PaymentError(f"years={years!r} leaves no year to pay: give a whole number of at least 1.")
-    drift = _by_practice("drift", drift, practices)
+    if not isinstance(years, Integral) or not 1 <= years <= _MOST_YEARS:
+        raise PaymentError(f"years={years!r} cannot be paid: give a whole number from 1 to {_MOST_YEARS}.")
+    drift = _rise(drift, "drift", practices)
     risk, spending = practices.sums(practices.patient("risk_score")), practices.patient("spending").sum()
     if not spending:
         raise PaymentError("The spending of all patients is 0: the money paid for risk needs what care costs.")
@@ -166,10 +170,5 @@ def _check_share(name, value):
         raise PaymentError(f"{name}={value!r} is no share: give 0.03 for 3 %.")
 
 
-def _by_practice(name, values, practices):
-    values = numbers(values, name)
-    if values.ndim and values.shape != (len(practices.index),):
-        raise PaymentError(f"{name} has {values.size} values for {len(practices.index)} practices: give one, or each.")
-    if not ((values > -1) & (values <= 1)).all():
-        raise PaymentError(f"{name} must be above -1 and at most 1: give 0.02 for 2 %.")
-    return np.broadcast_to(values, len(practices.index))
+def _rise(values, name, practices):
+    return per_practice(values, name, practices, least=-0.99, most=1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -11,6 +11,7 @@ import numpy as np
 from apmkit.errors import PaymentError
 
 _YEAR = tuple(range(1, 13))
+_LONGEST = 120
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Timing:
     at_start: bool = False
 
     def __post_init__(self):
-        months = tuple(self.months)
+        months = tuple(self.months) if isinstance(self.months, Iterable) else ()
         if not months or sorted(set(months)) != list(months) or not set(months) <= set(_YEAR):
             raise PaymentError(f"months={self.months!r} of a timing must be months from 1 to 12 in order, each once.")
         object.__setattr__(self, "months", months)
@@ -65,8 +66,8 @@ class Timing:
 
 def whole_months(value, name: str) -> int:
     """A number of months, refused where it is negative or broken."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
-        raise PaymentError(f"{name}={value!r} must be a whole number of months, 0 or more.")
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value <= _LONGEST:
+        raise PaymentError(f"{name}={value!r} must be a whole number of months, 0 to {_LONGEST}.")
     return int(value)
 
 

@@ -120,6 +120,9 @@ def test_an_advance_lowers_the_cash_needed_and_its_recoupment_is_paid_back():
     assert loan.loc["P2"]["loan"].tolist()[:3] == [7, 0, 0]
     assert loan.loc["P10"]["loan"].tolist()[:3] == [5, 1, 0]
     assert loan.loc["P10"]["gift"].tolist()[:2] == [3, 0]
+    # A Series is one amount by practice, as for opening_cash, never one by month.
+    at_once = cash_flow(money, practices, costs=FREE, extra={"loan": pd.Series({"P10": 5.0, "P2": 7.0})}).table["loan"]
+    assert at_once.unstack("month")[[1, 2]].loc[["P2", "P10"]].to_numpy().tolist() == [[7, 0], [5, 0]]
 
 
 def test_advance_investment_payments_carry_a_practice_until_its_savings_come():
@@ -324,10 +327,20 @@ def test_the_figure_draws_the_cash_of_one_practice_and_of_all():
             "balance is a column of the cash flow",
         ),
         (lambda: cash_flow(paid({"salary": 1}), year(), extra={"loan": np.ones((3, 4))}), "loan has shape (3, 4)"),
+        (lambda: cash_flow(paid({"salary": 1}), year(), extra={"loan": []}), "loan in extra has no month"),
+        (
+            lambda: cash_flow(paid({"salary": 1}), year(), extra={"loan": pd.Series([5.0, 0.0])}),
+            "no value for practice",
+        ),
+        (lambda: cash_flow(paid({"salary": 1}), year(), extra=[5]), "extra is of type list"),
+        (lambda: cash_flow(paid({"salary": 1}), year(), timing=Timing((1,))), "timing is of type Timing"),
+        (lambda: cash_flow(None, year()), "not NoneType"),
+        (lambda: cash_flow(paid({"salary": 1}), year(), claims_lag=10**7), "claims_lag=10000000"),
+        (lambda: Timing(5), "months=5"),
         (lambda: Timing((1, 2, 2)), "must be months from 1 to 12 in order, each once"),
         (lambda: Timing((0, 1)), "must be months from 1 to 12 in order"),
         (lambda: Timing(()), "must be months from 1 to 12 in order"),
-        (lambda: Timing((1,), lag=-2), "lag=-2 must be a whole number of months, 0 or more"),
+        (lambda: Timing((1,), lag=-2), "lag=-2 must be a whole number of months, 0 to 120"),
         (lambda: Costs.illustrative(year(), fixed_share=80), "fixed_share=80 must be a share from 0 to 1"),
         (lambda: Costs.illustrative(year(visits=0)), "No patient has a visit"),
     ],

@@ -194,7 +194,8 @@ def test_the_models_of_canada_pay_for_what_they_say(ontario):
         "Alberta": (alberta_blended_capitation, {"on": "2018-04-01"}),
         "LFP": (bc_lfp, {"on": "2024-04-01"}),
     }
-    table = marginal_revenue(ontario, models)["mean"].unstack("change")
+    marginal = marginal_revenue(ontario, models)
+    table = marginal["mean"].unstack("change")
     fee = table.loc["FFS", "visit"]
     terms = rulebook("ontario").on(ON)
     shadow, premium = terms["shadow_billing_premium"], terms["after_hours_premium"]
@@ -209,6 +210,7 @@ def test_the_models_of_canada_pay_for_what_they_say(ontario):
     assert (table.loc[["FHO", "Alberta"], "enrolled_patient"] > 100).all()
     comparison = compare_models(ontario, models)
     assert any(note.startswith("FHO: ") for note in comparison.notes)
+    assert any("FHO: This rests on values that are" in note for note in marginal.attrs["notes"])
     assert comparison.notes.count(ontario.notes[0]) == 1
 
 
@@ -231,6 +233,11 @@ def test_the_models_of_the_us_run_on_its_patients():
         (lambda p: compare_models(p, {}), "at least one model"),
         (lambda p: compare_models(p, [fees]), "at least one model"),
         (lambda p: compare_models(p, {"fees": "fees"}), "'fees' is no function"),
+        (lambda p: compare_models(p, {"fees": (fees, "2018-01-01")}), "'fees' is no function"),
+        (lambda p: compare_models(p, {"FHO": ontario_fho}), "cannot be called: missing a required .*argument: 'on'"),
+        (lambda p: compare_models(p, {"FHO": (ontario_fho, {"onn": "2014-04-01"})}), "cannot be called"),
+        (lambda p: compare_models(None, {"fees": fees}), "Practices are needed"),
+        (lambda p: marginal_revenue(p.patients, {"fees": fees}), "Practices are needed"),
         (lambda p: compare_models(p, {"fees": fees}, base="FHO"), "'FHO' is not among the models: fees"),
         (lambda p: compare_models(p, {"fees": fees}, draws=1), "at least 2"),
         (lambda p: compare_models(p, {"fees": fees}, draws=2, redraw=lambda d: synthetic_practices()), "Draw 1"),

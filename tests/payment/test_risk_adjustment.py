@@ -118,19 +118,32 @@ def test_normalisation_moves_money_to_those_who_code_more(many):
     assert table.loc[("uncapped", 0), "moved"] == pytest.approx(0, abs=1e-3)
 
 
+def test_growth_and_drift_by_practice_are_put_in_order_by_name(two):
+    rates = np.array([0.05, 0.0])
+    backwards = pd.Series(rates[::-1], index=two.index[::-1])
+    by_name = [risk_adjustment_effect(two, growth=backwards, groups=2), coding_drift(two, drift=backwards)]
+    in_order = [risk_adjustment_effect(two, growth=rates, groups=2), coding_drift(two, drift=rates)]
+    for one, other in zip(by_name, in_order, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda p: risk_adjustment_effect(p, cap=3), "0.03 for 3 %"),
-        (lambda p: risk_adjustment_effect(p, growth=5), "0.02 for 2 %"),
-        (lambda p: risk_adjustment_effect(p, growth=[0.1, 0.2, 0.3]), "3 values for 2 practices"),
+        (lambda p: risk_adjustment_effect(p, growth=5), "0.05 for 5 %"),
+        (lambda p: risk_adjustment_effect(p, growth=[0.1, 0.2, 0.3]), "give one number, or an array"),
+        (lambda p: risk_adjustment_effect(p, growth=-1), "from -0.99 to 1"),
+        (lambda p: risk_adjustment_effect("p"), "Practices are needed"),
         (lambda p: risk_adjustment_effect(p, by="region"), "patients or practices"),
         (lambda p: risk_adjustment_effect(p, groups=5), "groups=5 do not fit 4 patients"),
         (lambda p: risk_adjustment_effect(p.change({"spending": 0.0})), "spending of all patients is 0"),
         (lambda p: coding_drift(p.change({"spending": 0.0})), "spending of all patients is 0"),
         (lambda p: coding_drift(p, drift=2), "0.02 for 2 %"),
-        (lambda p: coding_drift(p, drift="two"), "numbers only"),
+        (lambda p: coding_drift(p, drift="two"), "drift is not numeric"),
         (lambda p: coding_drift(p, years=0), "years=0"),
+        (lambda p: coding_drift(p, years=10**6), "from 1 to 100"),
+        (lambda p: coding_drift(5), "Practices are needed"),
         (lambda p: coding_drift(p, cap=-0.1), "0.03 for 3 %"),
     ],
 )
