@@ -12,7 +12,7 @@ from apmkit.payment.fee_for_service import fees_of
 from apmkit.payment.inputs import attributed, per_practice, rules_in_force, too_few
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook
+from apmkit.payment.rulebook import Rulebook, columns
 
 _QUARTERS = 4
 
@@ -24,18 +24,20 @@ def primary_care_first(
     rules: Rulebook | None = None,
     geographic=1.0,
     adjustment=None,
+    leakage=None,
 ) -> Payment:
     """A year of Medicare's payment under Primary Care First.
 
     For its attributed beneficiaries a practice gets, instead of visit fees, an amount for each month that depends on
-    their mean risk score, and a flat fee for each visit, adjusted for local costs. Both together are adjusted each
-    quarter for performance, from -10 % to +50 % [1]_. All else stays fee-for-service.
+    their mean risk score, and a flat fee for each visit, adjusted for local costs. From July 2022 the monthly amount
+    is cut by leakage, the share of their primary care visits that they make elsewhere. All together is adjusted each
+    quarter for performance, from -10 % to +50 % [1]_. The rest stays fee-for-service.
 
     Parameters
     ----------
     practices : Practices
         In the US. Columns of patients: `fees`, `risk_score`, `visits`; where given `enrolled` (attributed; else all
-        are), `months`, `fees_after_hours`, `fees_outside_basket`.
+        are), `months`, `visits_elsewhere`, `fees_after_hours`, `fees_outside_basket`.
     on : str or date
         A day of the year paid, 2021 to 2025.
     rules : Rulebook, optional
@@ -46,18 +48,22 @@ def primary_care_first(
         Performance-based adjustment as a share, for the year or for each quarter. Without it the column
         `performance_adjustment` of practices, and without that 0. The measures behind it (acute hospital use, and from
         the second year a gateway of quality measures) are not modelled.
+    leakage : float, array of shape (n,) or Series by practice, optional
+        Share of visits elsewhere in the past year. Without it that of this year where `visits_elsewhere` is given, so
+        that a further visit elsewhere would cut this year's pay; and without that 0.
 
     Returns
     -------
     Payment
-        Components `population_payment`, `visit_fees`, `performance_adjustment` and, of patients not attributed and of
-        services outside the basket, `fees_in_basket`, `fees_after_hours`, `fees_outside_basket`. Details: attributed
-        beneficiaries, their mean risk score, the risk group (1 the lowest), monthly amount, visits, adjustment.
+        Components `population_payment`, from July 2022 `leakage_cut` (at most 0), `visit_fees`,
+        `performance_adjustment` and, of patients not attributed and of services outside the basket, `fees_in_basket`,
+        `fees_after_hours`, `fees_outside_basket`. Details: attributed beneficiaries, their mean risk score, the risk
+        group (1 the lowest), monthly amount, visits, adjustment, and leakage where it counts.
 
     Raises
     ------
     PaymentError
-        An adjustment leaves its range, a practice has nobody attributed, or a column is missing.
+        An adjustment or a leakage leaves its range, a practice has nobody attributed, or a column is missing.
     RulesError
         Primary Care First was not in force on that day.
 
@@ -93,7 +99,7 @@ def primary_care_first(
     visit_fees = visits * terms["visit_fee"] * per_practice(geographic, "geographic", practices)
     notes = [
         "Not checked: whether at least "
-        f"{terms['minimum_primary_care_share']:.0%} of revenue is from primary care, as the model asks."
+        f"{100 * terms['minimum_primary_care_share']:g} % of revenue is from primary care, as the model asks."
     ]
     if adjustment is None and "performance_adjustment" in practices.practices:
         adjustment = practices.practices["performance_adjustment"].to_numpy()
@@ -108,13 +114,21 @@ def primary_care_first(
         most=terms["adjustment_highest"],
         columns=_QUARTERS,
     )
+    cut = {}
+    if "leakage_cut" in terms:
+        leakage, about_leakage = _leakage(practices, own, visits, leakage)
+        notes += about_leakage
+        cut = {"leakage_cut": -terms["leakage_cut"] * leakage * population}
+    elif leakage is not None:
+        raise PaymentError(f"Leakage cuts nothing on {terms.day}, before July 2022; leave leakage out.")
     # Every quarter has a fourth of the year's payment.
-    adjusted = (population + visit_fees) * adjustment.mean(axis=1)
+    adjusted = (population + visit_fees + cut.get("leakage_cut", 0.0)) * adjustment.mean(axis=1)
     return Payment.from_components(
         model="Primary Care First",
         currency=practices.currency,
         components={
             "population_payment": population,
+            **cut,
             "visit_fees": visit_fees,
             "performance_adjustment": adjusted,
             **fees_of(practices, ~own),
@@ -128,6 +142,7 @@ def primary_care_first(
                 "monthly_amount": amount,
                 "visits": visits,
                 "adjustment": adjustment.mean(axis=1),
+                **({"leakage": leakage} if cut else {}),
             },
             index=practices.index,
         ),
@@ -136,12 +151,19 @@ def primary_care_first(
     )
 
 
+def _leakage(practices: Practices, own: np.ndarray, visits: np.ndarray, leakage) -> tuple[np.ndarray, list[str]]:
+    """The share of visits elsewhere of each practice, and where it comes from."""
+    if leakage is not None:
+        return per_practice(leakage, "leakage", practices, most=1.0), []
+    if "visits_elsewhere" not in practices.patients:
+        return np.zeros(len(visits)), ["Visits elsewhere are unknown; leakage is taken to be 0."]
+    away = practices.sums(practices.patient("visits_elsewhere") * own)
+    return away / np.maximum(visits + away, 1e-12), ["Leakage is taken to be this year's own."]
+
+
 def _groups(table: list[dict]) -> tuple[np.ndarray, np.ndarray]:
     """Where each risk group begins, and its monthly amount."""
-    try:
-        start, amounts = (np.array([row[part] for row in table], dtype=float) for part in ("risk_from", "amount"))
-    except (KeyError, TypeError, ValueError):
-        raise PaymentError("Each row of population_payment needs the numbers risk_from and amount.") from None
-    if not len(start) or start[0] != 0 or (np.diff(start) <= 0).any():
+    start, amounts = columns("population_payment", table, "risk_from", "amount")
+    if start[0] != 0 or (np.diff(start) <= 0).any():
         raise PaymentError("population_payment has a gap or an overlap; let risk_from begin at 0 and rise.")
     return start, amounts

@@ -100,6 +100,7 @@ TIMING: Mapping[str, Timing] = {
     # Primary Care First: population payment and adjustment quarterly; that the adjustment comes a quarter later is
     # assumed.
     "population_payment": IN_ADVANCE_QUARTERLY,
+    "leakage_cut": IN_ADVANCE_QUARTERLY,
     "visit_fees": CLAIMS,
     "performance_adjustment": AFTER_QUARTER,
     # Canada: capitation is monthly (Ontario Ministry of Health, page on FHG and FHO); that it comes on the first day,

@@ -216,6 +216,7 @@ ENGINES = {
         lambda p: cpc_plus(p, on="2019-01-01", quality=0.37),
         lambda p: cpc_plus(p, on="2019-01-01", track=2, utilisation=0.6),
         lambda p: primary_care_first(p, on="2021-01-01", adjustment=0.123),
+        lambda p: primary_care_first(p, on="2023-01-01", adjustment=-0.05),
     ],
     "Ontario": [
         lambda p: fee_for_service(p, on="2021-01-01"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apmkit.errors import PaymentError
+from apmkit.errors import ApmkitError
 from apmkit.payment import Practices, primary_care_first, rulebook
 from apmkit.payment.rulebook import RulesError
 
@@ -81,6 +81,26 @@ def test_the_adjustment_may_stand_in_the_table_of_practices():
     assert any("taken to be 0" in note for note in primary_care_first(year(), on="2021-01-01").notes)
 
 
+def test_visits_elsewhere_cut_the_monthly_amount_from_july_2022():
+    # A: 810 of population payment, 2 of 4 + 2 visits elsewhere (the patient with 3 visits has 1, the other 2 of 2).
+    practices = year(visits=[3, 1, 10], visits_elsewhere=[1, 1, 0])
+    before, after = (primary_care_first(practices, on=day, adjustment=0.5) for day in ("2022-06-30", "2022-07-01"))
+    assert "leakage_cut" not in before.table
+    assert after.table["leakage_cut"].tolist() == [-270, 0]
+    # The adjustment is of what is left: (810 - 270 + 4 x 40.82) / 2 = 351.64.
+    assert after.table.loc["A", "performance_adjustment"] == 351.64
+    assert after.details["leakage"].tolist() == pytest.approx([1 / 3, 0])
+    assert "primary_care_first.leakage_cut" in after.unconfirmed
+    past = primary_care_first(practices, on="2023-01-01", leakage=pd.Series({"B": 0.1, "A": 1.0}))
+    assert past.table["leakage_cut"].tolist() == [-810, -210]
+    unknown = primary_care_first(year(), on="2023-01-01")
+    assert unknown.table["leakage_cut"].tolist() == [0, 0]
+    assert any("leakage is taken to be 0" in note for note in unknown.notes)
+    # Only the visits of attributed beneficiaries count, and nobody's visits are no leakage.
+    none = year(enrolled=[True, False, True], visits=[0, 1, 10], visits_elsewhere=[0, 5, 0])
+    assert primary_care_first(none, on="2023-01-01").details["leakage"].tolist() == [0, 0]
+
+
 def plain(practices, geographic, quarters):
     """The same rules once more, patient by patient."""
     totals = []
@@ -137,7 +157,7 @@ def test_a_better_adjustment_pays_more():
 def test_small_practices_are_named_and_what_is_not_checked_is_said():
     notes = " ".join(primary_care_first(year(), on="2021-01-01").notes)
     assert "2 practices (first A) have fewer than 125" in notes
-    assert "70%" in notes
+    assert "70 %" in notes
     large = year(**{name: np.tile(year().patients[name], 130) for name in year().patients})
     assert "fewer than" not in " ".join(primary_care_first(large, on="2021-01-01").notes)
 
@@ -162,6 +182,7 @@ def groups(*rows):
             "population_payment has a gap or an overlap",
         ),
         (year(), {"rules": groups({"from": 0, "amount": 30})}, "needs the numbers risk_from and amount"),
+        (year(), {"rules": groups({"risk_from": 0, "amount": float("nan")})}, "needs the numbers risk_from and amount"),
         (year(), {"adjustment": 20}, "adjustment is 20, but must be from -0.1 to 0.5; write 0.2 for 20 %"),
         (year(), {"adjustment": -0.2}, "adjustment is -0.2, but must be from -0.1 to 0.5."),
         (
@@ -170,6 +191,8 @@ def groups(*rows):
             "adjustment has shape (2, 3); give one number, or an array of shape (2, 4)",
         ),
         (year(), {"geographic": -1}, "geographic is -1"),
+        (year(), {"leakage": 0.1}, "Leakage cuts nothing on 2021-01-01"),
+        (year(), {"leakage": 24, "on": "2023-01-01"}, "leakage is 24, but must be from 0 to 1; write 0.24 for 24 %"),
         (year("Canada"), {}, "Primary Care First pays practices in US, but these are in Canada"),
         (year(enrolled=[True, True, False]), {}, "Practice B has no attributed beneficiaries"),
         (year(visits=[1, 2, np.nan]), {}, "visits of patients is missing in row 3"),
@@ -178,7 +201,7 @@ def groups(*rows):
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(practices, options, sentence):
-    with pytest.raises(PaymentError) as caught:
-        primary_care_first(practices, on="2021-01-01", **options)
+    with pytest.raises(ApmkitError) as caught:
+        primary_care_first(practices, **{"on": "2021-01-01", **options})
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
