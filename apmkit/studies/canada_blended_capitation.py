@@ -160,7 +160,9 @@ def by_component(found: Mapping[str, Payment], practices: Practices) -> pd.DataF
 def patient_groups(practices: Practices) -> dict[str, pd.Series]:
     """Each patient's group by age, by risk (fifths) and by visits to other family doctors."""
     people = practices.patients
-    fifth = pd.qcut(people["risk_score"], 5, labels=["lowest fifth", "second", "third", "fourth", "highest fifth"])
+    fifth = pd.qcut(
+        people["risk_score"], 5, labels=["lowest fifth", "second fifth", "third fifth", "fourth fifth", "highest fifth"]
+    )
     banded = {
         name: pd.cut(
             people[column], [*(start for start, _ in bands), np.inf], right=False, labels=[b for _, b in bands]
@@ -188,8 +190,8 @@ def pay_by_group(practices: Practices, parameters: BlendedCapitationParameters) 
     for kind, groups in patient_groups(practices).items():
         for group in groups.cat.categories:
             gone = (groups == group).to_numpy()
-            if not gone.any():
-                continue
+            if not gone.any() or np.bincount(practices.rows[~gone], minlength=len(practices.index)).min() == 0:
+                continue  # nobody in the group, or a practice of nobody else
             rest = Practices(practices.patients[~gone], practices.practices, "Canada", practices.synthetic)
             rest = rest.change(
                 practices={
@@ -332,7 +334,7 @@ def estimate(parameters: BlendedCapitationParameters) -> Result:
 STUDY = Study(
     name="canada/blended_capitation",
     title="What does blended capitation pay for?",
-    country="Canada",
+    country="Simulation",
     data=(),
     Parameters=BlendedCapitationParameters,
     estimate=estimate,

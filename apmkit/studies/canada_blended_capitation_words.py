@@ -97,8 +97,8 @@ def cad(value: float) -> str:
 def finding(place: pd.DataFrame, on: str) -> str:
     """The access bonus outside cities and in them; `place` comes from `by_place`."""
     country, city = place.loc["outside cities"], place.loc["in cities"]
-    gap = country["bonus"] - city["bonus"]
-    more = "as much as" if abs(gap) < 0.5 else f"{cad(abs(gap))} {'more' if gap > 0 else 'less'} than"
+    gap, sign = country["bonus"] - city["bonus"], component_mark("FHO", "access_bonus", on)
+    more = "as much as" if abs(gap) < 0.5 else f"{cad(abs(gap))}{sign} {'more' if gap > 0 else 'less'} than"
     return (
         f"In this simulation, a Family Health Organization paid by the rules of {on} keeps {country['kept']:.0%} of "
         f"its highest access bonus outside cities and {city['kept']:.0%} in cities: {more} in cities, per physician "
@@ -123,9 +123,10 @@ def spread_sentence(summary: pd.DataFrame, base: str) -> str:
     """Which model makes revenue per patient most alike; `summary` belongs to a comparison with years drawn."""
     between, within = summary["sd_between"], summary["sd_within"]
     low, high = between.idxmin(), between.idxmax()
+    own = "" if base in (low, high) else f"; under {base} it is CAD {between[base]:.0f}"
     return (
         f"Between practices, revenue per patient differs least under {low} (standard deviation CAD {between[low]:.0f})"
-        f" and most under {high} (CAD {between[high]:.0f}); under {base} it is CAD {between[base]:.0f}. From one year "
+        f" and most under {high} (CAD {between[high]:.0f}){own}. From one year "
         f"to the next, chance alone moves a practice by CAD {within.min():.1f} ({within.idxmin()}) to CAD "
         f"{within.max():.1f} ({within.idxmax()}) per patient."
     )
@@ -157,7 +158,7 @@ def _signed(value: float) -> str:
 
 def _group(group: tuple[str, str]) -> str:
     kind, name = group
-    return f"{kind.lower()} {name}"
+    return {"Age": f"ages {name}", "Risk": f"the {name} of risk"}.get(kind, f"patients with {name} visits elsewhere")
 
 
 def link_sentence(links: pd.DataFrame) -> str:
@@ -200,12 +201,24 @@ def lost_sentence(bonus: pd.DataFrame) -> str:
 
 
 def range_sentence(choices: pd.DataFrame) -> str:
-    """How the gap in the share kept moves with other assumptions and draws, in percentage points."""
-    points = 100 * choices["difference"]
+    """How the gap in the share kept moves with other assumptions and draws; `choices` are as in the study."""
+    points = (100 * choices["difference"]).round()
+    low, high = points.idxmin(), points.idxmax()
+    told = {
+        "As chosen": "as chosen",
+        "As many walk-in clinics outside cities": "if visits go elsewhere as often outside cities",
+        "Emergency visits alike everywhere": "if emergency visits are alike everywhere",
+    }
+    parts = [f"{_points(points[name])} {words}" for name, words in told.items() if name in points]
     return (
-        f"Over {len(points)} choices, practices outside cities keep from {points.min():.0f} ({points.idxmin()}) to "
-        f"{points.max():.0f} percentage points ({points.idxmax()}) more of the highest bonus than practices in cities."
+        "By how many percentage points more of the highest bonus practices outside cities keep than practices in "
+        f"cities: {', '.join(parts)}. Over all {len(points)} choices it runs from {_points(points[low])} ({low}) to "
+        f"{_points(points[high])} ({high})."
     )
+
+
+def _points(value: float) -> str:
+    return f"minus {abs(value):.0f}" if value < 0 else f"{abs(value):.0f}"
 
 
 def dial_sentence(table: pd.DataFrame) -> str:

@@ -135,7 +135,7 @@ def test_words_follow_the_numbers():
     place = pd.DataFrame({"kept": [0.5, 0.5], "bonus": [100.0, 100.0]}, index=["outside cities", "in cities"])
     assert "as much as in cities" in words.finding(place, "2019-04-01")
     place.loc["in cities"] = [0.9, 300.0]
-    assert "CAD 200 less than in cities" in words.finding(place, "2019-04-01")
+    assert "CAD 200† less than in cities" in words.finding(place, "2019-04-01")
     links = pd.DataFrame(
         {
             "correlation": [0.5, 0.5, 0.1],
