@@ -10,6 +10,7 @@ import pandas as pd
 from apmkit.errors import PaymentError
 from apmkit.payment.practices import Practices
 from apmkit.payment.rulebook import Rulebook, RulesInForce, rules_on
+from apmkit.payment.tables import has_optional
 
 
 def rules_in_force(
@@ -42,7 +43,7 @@ def check_practices(practices: Practices) -> None:
 
 def attributed(practices: Practices) -> np.ndarray:
     """Which patients a US model counts as the practice's own: those enrolled, or all where that is not given."""
-    if "enrolled" not in practices.patients:
+    if not has_optional(practices.patients, "enrolled", "patients"):
         return np.ones(len(practices.patients), dtype=bool)
     return practices.patient("enrolled") == 1
 

@@ -217,7 +217,11 @@ def ontario_fho(
         notes=[
             *practices.notes,
             *schedule_notes(schedule, comprehensive_care),
-            *([] if "hard_cap" in terms else ["The hard cap was suspended on that day."]),
+            *(
+                []
+                if "hard_cap" in terms
+                else ["The hard cap was suspended on that day; the first day of the suspension is assumed."]
+            ),
             *bonus_notes,
         ],
     )

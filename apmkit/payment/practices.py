@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+from apmkit.payment.tables import has_optional
 
 _SHARES = ("quality_score", "rate_")  # beginnings of names
 _POSITIVE = frozenset({"risk_score", "physicians"})
@@ -122,7 +123,7 @@ class Practices:
         PaymentError
             The column is absent, or holds something missing, negative or no number.
         """
-        if column == "months" and column not in self.patients:
+        if column == "months" and not has_optional(self.patients, column, "patients"):
             return np.full(len(self.patients), float(_MONTHS_OF_YEAR))
         values = _numbers(self.patients, column, "patients")
         if column == "months" and (values > _MONTHS_OF_YEAR).any():

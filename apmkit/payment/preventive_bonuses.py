@@ -9,6 +9,7 @@ import numpy as np
 from apmkit.errors import PaymentError
 from apmkit.payment.practices import Practices
 from apmkit.payment.rulebook import RulesInForce, columns
+from apmkit.payment.tables import has_optional
 
 _ROUNDING = 1e-9  # a rate of 0.7 may arrive as 0.6999999999999999
 
@@ -62,7 +63,7 @@ def preventive_bonuses(
     total, absent = np.zeros(len(practices.index)), []
     for category in categories:
         column = f"rate_{category}"
-        if column not in practices.practices:
+        if not has_optional(practices.practices, column, "practices"):
             absent.append(column)
             continue
         total += preventive_bonus(practices.practice(column), terms[f"preventive.{category}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -48,7 +48,8 @@ def primary_care_share(
     Raises
     ------
     PaymentError
-        The definition is unknown, a column is absent or out of bounds, a provider looks misspelt, or nothing was spent.
+        The definition is unknown, a column is absent or out of bounds, a provider looks misspelt, nothing was spent, or
+        nothing of it is primary care.
 
     References
     ----------
@@ -69,13 +70,16 @@ def primary_care_share(
     table = Table(spending, "spending", "provider")
     amount = table.numbers("amount", least=0)
     for column in ("setting", *([by] if by else [])):
-        if column not in spending:
-            raise PaymentError(f"The table of spending has no column {column}, which is needed; add it.")
+        Table(spending, "spending", column)
     either = parts[0] | parts[1]
     _spelling(spending["provider"], list(either))
     _spelling(spending["setting"], sorted(set().union(*either.values())))
     pairs = pd.MultiIndex.from_frame(spending[["provider", "setting"]])
     inside = pairs.isin([(provider, setting) for provider, settings in counted.items() for setting in settings])
+    if not inside.any():
+        raise PaymentError(
+            f"No row of spending is primary care; its providers are {', '.join(counted)}, and any other."
+        )
     groups = spending[by] if by else pd.Series("all", index=spending.index)
     sums = pd.DataFrame({"primary_care": amount * inside, "total": amount}).groupby(groups.to_numpy()).sum()
     if (sums["total"] == 0).any():
@@ -137,14 +141,14 @@ def path_to_target(
     {'share': 0.12, 'primary_care_growth': 0.145, 'other_growth': 0.027, 'added': 10.954}
     """
     for name, value in (("share", share), ("target", target)):
-        if not 0 < value < 1:
+        if not isinstance(value, Real) or not 0 < value < 1:
             raise PaymentError(f"{name} is {value!r}; give a share between 0 and 1, so 0.046 for 4.6 %.")
-    if not isinstance(years, Integral) or years < 1:
+    if not isinstance(years, Integral) or isinstance(years, bool) or years < 1:
         raise PaymentError(f"years is {years!r}; give a whole number of at least 1.")
-    if not (math.isfinite(total_spending) and total_spending > 0):
+    if not isinstance(total_spending, Real) or not 0 < total_spending < math.inf:
         raise PaymentError(f"total_spending is {total_spending!r}; give an amount above 0.")
-    if not (math.isfinite(total_growth) and total_growth > -1):
-        raise PaymentError(f"total_growth is {total_growth!r}; give a share a year, so 0.04 for 4 %.")
+    if not isinstance(total_growth, Real) or not -1 < total_growth < 1:
+        raise PaymentError(f"total_growth is {total_growth!r}; give a share a year, from -1 to 1, so 0.04 for 4 %.")
     year = np.arange(years + 1)
     total = total_spending * (1 + total_growth) ** year
     shares = share * (target / share) ** (year / years)
@@ -231,6 +235,11 @@ def price_and_quantity(
         raise PaymentError("by is for the split of mix only: write mix=True, or sum the rows of each group yourself.")
     frame = table.assign(category=table.index.map(str)) if isinstance(table, pd.DataFrame) else table
     read = Table(frame, "categories", "category")
+    for name, pair in (("prices", prices), ("quantities", quantities)):
+        if isinstance(pair, str) or len(pair) != 2:
+            raise PaymentError(
+                f"{name} is {pair!r}; name two columns, the situation compared with and the one compared."
+            )
     (p0, p1), (q0, q1) = ([read.numbers(column, least=0) for column in pair] for pair in (prices, quantities))
     parts = pd.DataFrame({"spending_0": p0 * q0, "spending_1": p1 * q1}, index=table.index)
     parts["change"] = parts["spending_1"] - parts["spending_0"]
@@ -251,8 +260,9 @@ def price_and_quantity(
 
 
 def _spelling(words: pd.Series, known: list[str]) -> None:
-    """Refuse words that are nearly, but not quite, one that counts as primary care: they would be left out."""
+    """Refuse words that are nearly, or the end of, one that counts as primary care: they would be left out."""
     for word in words.astype(str).unique():
         near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.85)
+        near = near or [name for name in known if name.endswith(f" {word.lower().strip()}")]
         if near and word not in known:
             raise PaymentError(f"The {words.name} {word!r} is not counted as primary care; did you mean {near[0]!r}?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,26 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+
+_NEARLY = 0.9  # of the letters
+
+
+def has_optional(frame: pd.DataFrame, column: str, what: str) -> bool:
+    """Whether a table of `what` has a column it may lack; a name that misses it by a letter is refused.
+
+    Raises
+    ------
+    PaymentError
+        The column is absent, but another is nearly it: its values would be left out.
+    """
+    if column in frame:
+        return True
+    for name in map(str, frame.columns):
+        if difflib.SequenceMatcher(None, name.strip().lower(), column).ratio() > _NEARLY:
+            raise PaymentError(
+                f"The table of {what} has a column {name}, but no {column}; name it {column}, or drop it."
+            )
+    return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +55,7 @@ class Table:
             raise PaymentError(f"The column {self.row} of {self.what} is missing in some rows; name each of them.")
 
     def __contains__(self, column: str) -> bool:
-        return column in self.frame
+        return has_optional(self.frame, column, self.what)
 
     @property
     def names(self) -> pd.Index:

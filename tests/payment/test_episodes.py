@@ -248,6 +248,8 @@ def test_bad_tables_are_refused():
         cjr(two, on="2018-01-01")
     with pytest.raises(PaymentError, match="rural of hospital A is 2; write True or False"):
         cjr(knees(rural=2), on="2018-01-01")
+    with pytest.raises(PaymentError, match="has a column Rural, but no rural; name it rural, or drop it"):
+        cjr(knees(Rural=True), on="2018-01-01")
     with pytest.raises(PaymentError, match="rules is of type str; give a Rulebook"):
         cjr(knees(), on="2018-01-01", rules="cjr")
 

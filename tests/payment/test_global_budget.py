@@ -68,6 +68,12 @@ def test_what_the_table_does_not_have_is_named_in_a_note():
     assert payment.unconfirmed == []
 
 
+def test_an_optional_column_that_misses_its_name_by_a_letter_is_not_taken_as_zero():
+    with pytest.raises(PaymentError, match="has a column market_shfit, but no market_shift; name it market_shift"):
+        maryland_global_budget(hospital(market_shfit=1e6), on=ON)
+    assert maryland_global_budget(hospital(market_shift=0, beds=250), on=ON).total["A"] == 204e6
+
+
 def test_an_unconfirmed_value_is_named_only_where_it_is_used():
     shifted = maryland_global_budget(hospital(market_shift=1e6), on=ON)
     assert shifted.unconfirmed == ["maryland.market_shift.variable_cost_factor"]

@@ -174,6 +174,12 @@ def test_results_name_what_is_illustrative_and_unconfirmed(small):
     assert not any("illustrative" in text for text in (*own.notes, *own.unconfirmed))
 
 
+def test_bonuses_say_which_of_their_terms_are_in_doubt(small):
+    assert "ontario.preventive.full_roster" in ontario_fho(small, on="2024-03-31").unconfirmed
+    assert "ontario.preventive.full_roster" not in ontario_fho(small, on="2024-04-01").unconfirmed
+    assert "ontario.preventive.fhg_least_roster" in ontario_fhg(small, on="2024-04-01").unconfirmed
+
+
 def test_a_bonus_without_its_column_is_noted_and_not_paid(small):
     less = Practices(small.patients, small.practices.drop(columns="rate_pap"), "Canada")
     result = ontario_fho(less, on="2015-04-01")

@@ -74,6 +74,7 @@ def test_tables_that_cannot_serve_are_refused(left, right, country, sentence):
         ({"risk_score": [1, 0, 2]}, "risk_score", "must be above 0"),
         ({"enrolled": [1, 2, 0]}, "enrolled", "enrolled must be true or false"),
         ({"months": [1, 13, 0]}, "months", "at most 12 months"),
+        ({"Months": [1, 3, 0]}, "months", "has a column Months, but no months; name it months"),
     ],
 )
 def test_a_column_of_patients_is_checked_when_it_is_asked_for(columns, asked, sentence):

@@ -61,11 +61,24 @@ def test_words_that_miss_by_a_letter_are_refused_and_not_left_out():
         primary_care_share(SPENDING.replace("outpatient", "out-patient"))
 
 
+def test_the_end_of_a_name_that_counts_is_refused_and_not_left_out():
+    with pytest.raises(PaymentError, match=r"'internal medicine' is not counted .* 'general internal medicine'"):
+        primary_care_share(SPENDING.replace("general internal medicine", "internal medicine"))
+
+
+def test_spending_of_unknown_payers_is_refused_and_not_dropped():
+    payers = SPENDING.assign(payer=["Medicare"] * 9 + [None])
+    with pytest.raises(PaymentError, match="The column payer of spending is missing in some rows"):
+        primary_care_share(payers, by="payer")
+
+
 def test_bad_spending_is_refused_with_the_remedy():
     with pytest.raises(PaymentError, match="definition is 'wide'; write narrow or broad"):
         primary_care_share(SPENDING, "wide")
-    with pytest.raises(PaymentError, match="has no column payer, which is needed; add it"):
+    with pytest.raises(PaymentError, match="has no column payer, which is needed; it has provider, setting, amount"):
         primary_care_share(SPENDING, by="payer")
+    with pytest.raises(PaymentError, match="No row of spending is primary care; its providers are family medicine,"):
+        primary_care_share(SPENDING.assign(provider="hospital"))
     with pytest.raises(PaymentError, match="amount of provider hospital is -1; it must be at least 0"):
         primary_care_share(SPENDING.replace(808.0, -1.0))
     with pytest.raises(PaymentError, match="Nothing was spent in all"):
@@ -113,13 +126,16 @@ def test_paths_that_cannot_be_are_refused():
         ((0.046, 0, 10), "target is 0"),
         ((0.046, 0.12, 0), "years is 0; give a whole number of at least 1"),
         ((0.046, 0.12, 2.5), "years is 2.5"),
+        ((0.046, 0.12, True), "years is True"),
+        (("4.6", 0.12, 2), "share is '4.6'; give a share between 0 and 1"),
     ):
         with pytest.raises(PaymentError, match=message):
             path_to_target(*arguments)
     with pytest.raises(PaymentError, match="total_spending is -1"):
         path_to_target(0.05, 0.1, 2, total_spending=-1)
-    with pytest.raises(PaymentError, match="total_growth is -1"):
-        path_to_target(0.05, 0.1, 2, total_growth=-1)
+    for growth in (-1, 4, "0.04", float("nan")):
+        with pytest.raises(PaymentError, match=r"total_growth is .*, so 0.04 for 4 %"):
+            path_to_target(0.05, 0.1, 2, total_growth=growth)
 
 
 SERVICES = pd.DataFrame(
@@ -218,5 +234,8 @@ def test_bad_categories_are_refused_with_the_remedy():
         price_and_quantity(SERVICES.assign(price_1=[1.0, -1.0]))
     with pytest.raises(PaymentError, match="A group has no quantity at all"):
         price_and_quantity(SERVICES.assign(quantity_0=0.0), mix=True)
+    for prices in ("price", ("price_0",), ("price_0", "price_1", "price_2")):
+        with pytest.raises(PaymentError, match=r"prices is .*; name two columns"):
+            price_and_quantity(SERVICES, prices=prices)
     with pytest.raises(PaymentError, match="categories must be a DataFrame, not dict"):
         price_and_quantity({})
