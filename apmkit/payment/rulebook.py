@@ -127,7 +127,7 @@ class Rulebook:
             There is none of that name.
         """
         if name not in self.parameters:
-            near = difflib.get_close_matches(str(name), self.parameters, n=1, cutoff=0.4)
+            near = difflib.get_close_matches(str(name).lower(), self.parameters, n=1, cutoff=0.4)
             meant = f"did you mean {near[0]}?" if near else f"apmkit rules show {self.programme} lists them."
             raise RulesError(f"The rules of {self.programme} have no parameter {name!r}; {meant}")
         return self.parameters[name]
@@ -219,7 +219,7 @@ def rulebook(programme: str | Path) -> Rulebook:
     if isinstance(programme, Path) or str(programme).endswith((".yml", ".yaml")):
         return read_rules(Path(programme))
     if programme not in programmes():
-        near = difflib.get_close_matches(str(programme), programmes(), n=1)
+        near = difflib.get_close_matches(str(programme).lower(), programmes(), n=1)
         meant = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(programmes())}."
         raise RulesError(f"There are no rules of {programme!r}; {meant}")
     return _shipped(programme)
