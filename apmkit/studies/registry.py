@@ -9,6 +9,8 @@ from apmkit.studies.study import Study, StudyError
 
 NAMES = (
     "us/mssp_downside_risk",
+    "us/mssp_settlement",
+    "us/upfront_payment",
     "canada/bc_lfp",
     "canada/blended_capitation",
     "methods/estimators_on_trial",
