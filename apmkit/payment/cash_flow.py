@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MONTHS = 12
+_LARGEST = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +231,7 @@ def cash_flow(
     for name, yearly in _yearly_costs(costs, practices).items():
         flows[name][:, :paid_months] = -np.tile(MONTHLY.split(yearly), len(years))
 
-    opening = np.rint(per_practice(opening_cash, "opening_cash", practices, least=-np.inf) * 100).astype(np.int64)
+    opening = _cents(per_practice(opening_cash, "opening_cash", practices, least=-np.inf), "opening_cash")
     balance = opening[:, None] + np.cumsum(sum(flows.values()), axis=1)
     at_end = sum((flows[name] for name, t in due.items() if not t.at_start), np.zeros(shape, dtype=np.int64))
     columns = {**flows, "lowest": balance - at_end, "balance": balance}
@@ -285,7 +286,16 @@ def _by_month(values, name: str, practices: Practices) -> np.ndarray:
     months = array.shape[-1]
     if not months:
         raise PaymentError(f"{name} in extra has no month; give at least one amount.")
-    return np.rint(100 * per_practice(array, name, practices, least=-np.inf, columns=months)).astype(np.int64)
+    return _cents(per_practice(array, name, practices, least=-np.inf, columns=months), name)
+
+
+def _cents(amounts: np.ndarray, name: str) -> np.ndarray:
+    """Money in whole cents, refused where sums of it over months would no longer be exact."""
+    if (wrong := np.abs(amounts) > _LARGEST).any():
+        raise PaymentError(
+            f"{name} is {amounts[wrong][0]:g}, too large to be kept to the cent; give at most {_LARGEST:g}."
+        )
+    return np.rint(100 * amounts).astype(np.int64)
 
 
 def _yearly_costs(costs: Costs, practices: Practices) -> dict[str, np.ndarray]:
@@ -294,4 +304,7 @@ def _yearly_costs(costs: Costs, practices: Practices) -> dict[str, np.ndarray]:
         raise PaymentError(f"costs is of type {type(costs).__name__}; give Costs(per_physician, per_visit).")
     fixed = practices.practice("physicians") * per_practice(costs.per_physician, "per_physician", practices) * _MONTHS
     visits = practices.sums(practices.patient("visits")) * per_practice(costs.per_visit, "per_visit", practices)
-    return {"fixed_costs": np.rint(fixed * 100).astype(np.int64), "visit_costs": np.rint(visits * 100).astype(np.int64)}
+    return {
+        "fixed_costs": _cents(fixed, "per_physician in a year"),
+        "visit_costs": _cents(visits, "per_visit in a year"),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -88,12 +89,12 @@ def cpc_plus(
      'total': 2810.0}
     """
     terms = rules_in_force("cpc_plus", rules, on, practices)
-    if track not in (1, 2):
+    if not isinstance(track, Integral) or isinstance(track, bool) or track not in (1, 2):
         raise PaymentError(f"CPC+ has no track {track!r}; write 1 or 2.")
     own = attributed(practices)
     months = practices.patient("months") * own
     tier, notes = _tiers(practices, terms, track, own, region_risk)
-    fee = np.asarray(terms[f"track{track}.care_management_fee"], dtype=float)
+    fee = _list_of(terms, f"track{track}.care_management_fee")
     practice_months = practices.sums(months)
     earnable = {part: practice_months * terms[f"track{track}.incentive_{part}"] for part in ("quality", "utilisation")}
     missed = {
@@ -151,11 +152,13 @@ def _tiers(
         region = numbers(region_risk, "region_risk").ravel()
         if not len(region) or not (np.isfinite(region) & (region > 0)).all():
             raise PaymentError("region_risk must hold risk scores above 0; drop missing ones.")
-    shares = list(terms["tier_limits"]) + ([terms["track2.complex_limit"]] if track == 2 else [])
-    fees = terms[f"track{track}.care_management_fee"]
-    if len(fees) != len(shares) + 1:
+    shares = np.append(_list_of(terms, "tier_limits"), [terms["track2.complex_limit"]] if track == 2 else [])
+    if not (np.diff(shares, prepend=0, append=1) > 0).all():
+        raise PaymentError(f"The limits of the risk tiers are {shares.tolist()}; let them rise between 0 and 1.")
+    fees = len(_list_of(terms, f"track{track}.care_management_fee"))
+    if fees != len(shares) + 1:
         raise PaymentError(
-            f"track{track}.care_management_fee has {len(fees)} fees for {len(shares) + 1} tiers; give one for each."
+            f"track{track}.care_management_fee has {fees} fees for {len(shares) + 1} tiers; give one for each."
         )
     tier = np.searchsorted(np.quantile(region, shares), score, side="left")
     if track == 2:
@@ -166,13 +169,21 @@ def _tiers(
     return tier, notes
 
 
+def _list_of(terms: RulesInForce, name: str) -> np.ndarray:
+    """A rule that is a list, as numbers."""
+    values = numbers(terms[name], name)
+    if values.ndim != 1 or not len(values) or not (np.isfinite(values) & (values >= 0)).all():
+        raise PaymentError(f"{name} must be a list of numbers of 0 or more.")
+    return values
+
+
 def _hybrid(
     practices: Practices, terms: RulesInForce, own: np.ndarray, upfront_share: float | None, expected_fees
 ) -> tuple[dict[str, np.ndarray], float, list[str]]:
     """Components of the hybrid payment, the share chosen, and what it rests on."""
-    offered = terms["track2.upfront_shares"]
+    offered = _list_of(terms, "track2.upfront_shares").tolist()
     share = min(offered) if upfront_share is None else upfront_share
-    if share not in offered:
+    if not isinstance(share, Real) or share not in offered:
         raise PaymentError(
             f"upfront_share={share!r} was not on offer on {terms.day}; choose one of {', '.join(map(str, offered))}."
         )

@@ -281,7 +281,7 @@ def calibrate_effort(
     >>> reached[["services", "after_hours"]].round(6).tolist()
     [-0.15, 0.08]
     """
-    if scenario not in _STUDIES:
+    if scenario not in SCENARIOS:
         raise PaymentError(f"There is no scenario {scenario!r}: write {' or '.join(SCENARIOS)}.")
     if not isinstance(after_hours_share, Real) or not 0 < after_hours_share < 1:
         raise PaymentError(f"after_hours_share={after_hours_share!r} must be between 0 and 1, such as 0.09 for 9 %.")
@@ -300,6 +300,8 @@ def calibrate_effort(
     ).rename_axis("outcome")
     work = np.array([1 - after_hours_share, after_hours_share])
     wanted = targets["change"].to_numpy()[None, :2]
+    if np.allclose(np.abs(after.prices - before.prices), 0):
+        raise PaymentError("FHG and FHO pay the same under these rules, so that no response can be calibrated.")
     responses = _responses(wanted, work, before, after, relative_elasticity)[0]
     if not (np.linalg.eigvalsh(responses) > 0).all():
         raise PaymentError(
@@ -350,6 +352,8 @@ def respond_practices(practices: Practices, model: EffortModel, terms: PaymentTe
     check_practices(practices)
     if not isinstance(model, EffortModel):
         raise PaymentError(f"An EffortModel is needed, not {type(model).__name__}: give what calibrate_effort returns.")
+    if not isinstance(terms, PaymentTerms):
+        raise PaymentError("terms must be PaymentTerms, here one alone: PaymentTerms(capitation_share=0.85).")
     change = model.respond(terms).set_index("outcome")["change"]
     enrolled = practices.patient("enrolled") if "enrolled" in practices.patients else 1.0
     others = 1 + change.get("not_enrolled", 0.0)

@@ -168,11 +168,13 @@ def compare_models(
     check_practices(practices)
     payments = {label: pay(label, model, practices) for label, model in _checked(models).items()}
     base = next(iter(models)) if base is None else base
-    if base not in models:
+    if base not in list(models):
         raise PaymentError(f"The base {base!r} is not among the models: {', '.join(models)}.")
     if not isinstance(draws, Integral) or draws < 0 or draws == 1:
         raise PaymentError(f"draws={draws!r} gives no variance: give at least 2, or 0 for none.")
     check_seed(seed)
+    if redraw is not None and not callable(redraw):
+        raise PaymentError(f"redraw is of type {type(redraw).__name__}: give a function that takes the draw's number.")
     redraw = redraw or (lambda draw: _resampled(practices, np.random.default_rng([seed, draw])))
     drawn = []
     for draw in range(1, draws + 1):
@@ -233,7 +235,7 @@ def marginal_revenue(
     """
     check_practices(practices)
     check_seed(seed)
-    if not isinstance(patients, Integral) or patients < 1:
+    if not isinstance(patients, Integral) or isinstance(patients, bool) or patients < 1:
         raise PaymentError(f"patients={patients!r} changes nothing: give a whole number of at least 1.")
     if not isinstance(hours_per_visit, Real) or not 0 <= hours_per_visit < 24:
         raise PaymentError(f"hours_per_visit={hours_per_visit!r} is no length of a visit: give hours, such as 0.25.")

@@ -155,6 +155,8 @@ AGE_BANDS = {
 RATES = tuple(name for name in _TABLE if name.startswith("rate_"))
 """Rates of preventive care, as the columns of practices are called."""
 
+# Beyond 3, what is drawn on this scale leaves the range of anything real.
+_LOGARITHMIC = ("SD of log", "rise of log", "elasticity")
 _SHARES = (
     *("female", "urban", "elsewhere", "after_hours", "ed_less_urgent", "joint_replacement", "enrolled", "quality"),
     *RATES,
@@ -203,14 +205,16 @@ def assumed(country: str, changes: Mapping[str, float] | None) -> dict[str, floa
     """Assumptions by name, some of them changed by the user."""
     at = 1 + FLAVOURS.index(check_flavour(country))
     values = {name: float(entry[at][0]) for name, entry in _TABLE.items()}
+    if changes is not None and not isinstance(changes, Mapping):
+        raise PaymentError(f"assumptions is of type {type(changes).__name__}: give a mapping of values by name.")
     for name, value in (changes or {}).items():
         if name not in values:
-            near = difflib.get_close_matches(name, values, n=1)
+            near = difflib.get_close_matches(str(name), values, n=1)
             hint = f"did you mean {near[0]}?" if near else "practice_assumptions() lists them."
             raise PaymentError(f"There is no assumption {name!r} of synthetic practices: {hint}")
-        limit = 1 if name in _SHARES else float("inf")
-        if not isinstance(value, Real) or not 0 <= value <= limit or value == float("inf"):
-            kind = "a share from 0 to 1, such as 0.2 for 20 %" if name in _SHARES else "a number of at least zero"
+        limit = 1 if name in _SHARES else 3 if _TABLE[name][0].startswith(_LOGARITHMIC) else 1e9
+        if not isinstance(value, Real) or not 0 <= value <= limit:
+            kind = "a share from 0 to 1, such as 0.2 for 20 %" if limit == 1 else f"a number from 0 to {limit:g}"
             raise PaymentError(f"The assumption {name} is {value!r}: give {kind}.")
         values[name] = float(value)
     return values

@@ -43,7 +43,7 @@ def primary_care_first(
     rules : Rulebook, optional
         Other rules than the shipped ones, for instance from `with_values`.
     geographic : float, array of shape (n,) or Series by practice
-        Factor of local costs on the visit fee.
+        Factor of local costs on the visit fee, 0.5 to 2.
     adjustment : float, array of shape (n,) or (n, 4), Series or DataFrame by practice, optional
         Performance-based adjustment as a share, for the year or for each quarter. Without it the column
         `performance_adjustment` of practices, and without that 0. The measures behind it (acute hospital use, and from
@@ -96,7 +96,7 @@ def primary_care_first(
     amount = amounts[group]
     visits = practices.sums(practices.patient("visits") * own)
     population = amount * practices.sums(practices.patient("months") * own)
-    visit_fees = visits * terms["visit_fee"] * per_practice(geographic, "geographic", practices)
+    visit_fees = visits * terms["visit_fee"] * per_practice(geographic, "geographic", practices, least=0.5, most=2.0)
     notes = [
         "Not checked: whether at least "
         f"{100 * terms['minimum_primary_care_share']:g} % of revenue is from primary care, as the model asks."

@@ -137,7 +137,7 @@ def coding_drift(practices: Practices, *, drift=0.02, years: int = 5, cap: float
     risk, spending = practices.sums(practices.patient("risk_score")), practices.patient("spending").sum()
     if not spending:
         raise PaymentError("The spending of all patients is 0: the money paid for risk needs what care costs.")
-    owed = spending * risk / risk.sum()
+    owed = spending * (risk / risk.sum())
     year = np.arange(years + 1)[:, None]
     coded = (1 + drift) ** year
     overall = (coded * risk).sum(axis=1, keepdims=True) / risk.sum()

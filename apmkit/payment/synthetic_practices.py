@@ -67,12 +67,12 @@ def synthetic_practices(
     1.0
     """
     a = assumed(country, assumptions)
-    _check(n_practices, physicians, patients_per_physician, year)
+    per_physician = a["patients_per_physician"] if patients_per_physician is None else patients_per_physician
+    _check(n_practices, physicians, per_physician, year)
     check_seed(seed)
     lasting = np.random.default_rng([seed, 0])
     yearly = np.random.default_rng([seed, 1, year])
 
-    per_physician = a["patients_per_physician"] if patients_per_physician is None else patients_per_physician
     doctors = 1 + lasting.poisson(physicians - 1, n_practices)
     sizes = np.maximum(np.rint(doctors * per_physician * _lognormal(lasting, a["panel_sd"], n_practices)), 1)
     names = np.array([f"P{number:0{len(str(n_practices))}d}" for number in range(1, n_practices + 1)])
@@ -88,18 +88,15 @@ def synthetic_practices(
     return Practices(patients, practices, country="US" if country == "US" else "Canada", synthetic=True)
 
 
-def _check(n_practices, physicians, patients_per_physician, year):
+def _check(n_practices, physicians, per_physician, year):
     for name, value in (("n_practices", n_practices), ("physicians", physicians)):
-        if not isinstance(value, Integral) or value < 1:
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
             raise PaymentError(f"{name}={value!r} leaves nobody to pay: give a whole number of at least 1.")
     if not isinstance(year, Integral) or year < 0:
         raise PaymentError(f"year={year!r} is not a whole number of at least 0: number the years from 0.")
-    if patients_per_physician is not None and (
-        not isinstance(patients_per_physician, Real) or not 1 <= patients_per_physician < 1e6
-    ):
+    if not isinstance(per_physician, Real) or not 1 <= per_physician < 1e6:
         raise PaymentError(
-            f"patients_per_physician={patients_per_physician!r} leaves an empty panel or none that fits: give at "
-            "least 1."
+            f"patients_per_physician={per_physician!r} leaves an empty panel or none that fits: give at least 1."
         )
 
 
@@ -164,7 +161,7 @@ def _add_visits(random, a, patients, rate, elsewhere, after_hours):
 
 def _fees(random, a, visits, mean):
     """Sums of gamma fees over visits, in cents."""
-    if not a["fee_cv"]:
+    if a["fee_cv"] < 1e-6:
         return (visits * mean).round(2)
     shape = a["fee_cv"] ** -2
     return random.gamma(visits * shape, mean / shape).round(2)

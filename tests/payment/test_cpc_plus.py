@@ -10,6 +10,7 @@ from apmkit.errors import PaymentError
 from apmkit.payment import Practices, cpc_plus, fee_for_service, rulebook
 from apmkit.payment.rulebook import RulesError
 
+RULES = rulebook("cpc_plus")
 REGION = [0.4, 0.8, 1.2, 1.6, 2.0]  # quartiles 0.8, 1.2, 1.6; nine tenths at 1.84
 
 
@@ -211,6 +212,16 @@ def test_the_model_pays_in_its_five_years_only(day):
         (year(), {"region_risk": []}, "region_risk must hold risk scores above 0"),
         (year(), {"rules": {"fee": 6}}, "rules is of type dict; give a Rulebook"),
         (year(), {"rules": rulebook("cpc_plus").with_values({"tier_limits": [0.5]})}, "has 4 fees for 2 tiers"),
+        (year(), {"rules": RULES.with_values({"tier_limits": [0.75, 0.5, 0.25]})}, "let them rise between 0 and 1"),
+        (year(), {"rules": RULES.with_values({"tier_limits": [25, 50, 75]})}, "let them rise between 0 and 1"),
+        (
+            year(),
+            {"rules": RULES.with_values({"track1.care_management_fee": [6, "8", -16, 30]})},
+            "numbers of 0 or more",
+        ),
+        (year(), {"track": 2, "rules": RULES.with_values({"track2.upfront_shares": []})}, "must be a list of numbers"),
+        (year(), {"track": np.array([1, 2])}, "CPC+ has no track"),
+        (year(), {"track": 2, "upfront_share": np.array([0.4, 0.65])}, "was not on offer"),
         (year(enrolled=False), {}, "No patient is attributed"),
         (year(risk_score=[0.0] * 6), {}, "risk_score of patients is 0 in row 1; it must be above 0"),
     ],

@@ -32,6 +32,7 @@ INTERVALS = {
     "ed_urgent": (0.07, 0.13),
 }
 MODELS = {scenario: calibrate_effort(scenario) for scenario in PUBLISHED}
+SAME = {"shadow_billing_premium": 1.0, "fhg.comprehensive_premium": 0.0}
 scenarios = st.sampled_from(sorted(PUBLISHED))
 shares = st.floats(0, 1)
 premiums = st.floats(0, 2)
@@ -245,6 +246,12 @@ def test_rewarding_the_outcome_never_lowers_it_and_one_task_does_where_tasks_com
         (lambda: calibrate_effort("some_2020", rules={}), "give a Rulebook"),
         (lambda: respond_practices(None, MODELS["some_2020"], PaymentTerms(1)), "Practices are needed"),
         (lambda: respond_practices(synthetic_practices(n_practices=1), "some_2020", PaymentTerms(1)), "EffortModel"),
+        (
+            lambda: respond_practices(synthetic_practices(n_practices=1), MODELS["some_2020"], [PaymentTerms(1)]),
+            "alone",
+        ),
+        (lambda: calibrate_effort(["some_2020"]), "write some_2020 or hong_2024"),
+        (lambda: calibrate_effort("some_2020", rules=rulebook("ontario").with_values(SAME)), "pay the same"),
         (lambda: MODELS["some_2020"].respond([]), "one or several"),
         (lambda: MODELS["some_2020"].respond(0.85), "one or several"),
         (lambda: reward_one_task(substitution=1), "substitution=1"),

@@ -191,6 +191,7 @@ def groups(*rows):
             "adjustment has shape (2, 3); give one number, or an array of shape (2, 4)",
         ),
         (year(), {"geographic": -1}, "geographic is -1"),
+        (year(), {"geographic": 105}, "geographic is 105, but must be from 0.5 to 2"),
         (year(), {"leakage": 0.1}, "Leakage cuts nothing on 2021-01-01"),
         (year(), {"leakage": 24, "on": "2023-01-01"}, "leakage is 24, but must be from 0 to 1; write 0.24 for 24 %"),
         (year("Canada"), {}, "Primary Care First pays practices in US, but these are in Canada"),
