@@ -22,6 +22,7 @@ from apmkit.plots.payment import (
     risk_adjustment,
 )
 from apmkit.plots.power import power
+from apmkit.plots.specification import specification_curve
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
 from apmkit.plots.synthetic import donor_weights, gap_intervals, placebo_gaps, synthetic_paths
@@ -70,6 +71,7 @@ __all__ = [
     "risk_adjustment",
     "sensitivity",
     "source",
+    "specification_curve",
     "synthetic_paths",
     "use_style",
     "weights_heatmap",

@@ -15,6 +15,9 @@ _HOMES = {
     "Study": "apmkit.studies.study",
     "StudyError": "apmkit.studies.study",
     "record": "apmkit.studies.study",
+    "show_parameters": "apmkit.studies.page_parts",
+    "show_specifications": "apmkit.studies.page_parts",
+    "show_what_if": "apmkit.studies.page_parts",
     "get": "apmkit.studies.registry",
     "names": "apmkit.studies.registry",
 }

@@ -280,7 +280,8 @@ def estimate(parameters: BcLfpParameters) -> Result:
         floor = chosen.diagnostics["p_value_floor"]
         notes.insert(0, f"With {chosen.diagnostics['n_donors']} donors p cannot be below {floor:.3f}.")
     sentence = finding(chosen, measure, pretended=parameters.is_placebo)
-    return Result(found, parameters.estimator, (sentence,), tuple(notes))
+    axis = f"Gap in {measure.words}, {measure.unit}"
+    return Result(found, parameters.estimator, (sentence,), tuple(notes), axis)
 
 
 STUDY = Study(
@@ -290,4 +291,11 @@ STUDY = Study(
     data=("npdb_payments", "physicians", "population", "unmet_need"),
     Parameters=BcLfpParameters,
     estimate=estimate,
+    grid={
+        "outcome": tuple(MEASURES),
+        "estimator": tuple(METHODS),
+        "leave_out": ((), ("ON",), ("ON", "NB"), ("ON", "NS")),
+        "first_year": (2005, 2010, 2015),
+        "partly_treated": ("leave_out", "post"),
+    },
 )

@@ -253,6 +253,7 @@ def estimate(parameters: WeightsParameters) -> Result:
         headline="twfe",
         sentences=(sentence, reading(parameters, found, frame)),
         notes=("All data are simulated, and trends are parallel: what goes wrong are the weights.",),
+        axis="Two-way coefficient, visits per 100 patients",
     )
 
 
@@ -263,4 +264,9 @@ STUDY = Study(
     data=(),
     Parameters=WeightsParameters,
     estimate=estimate,
+    grid={
+        "timing": tuple(STARTS),
+        "growth": (-1.0, -0.5, 0.0, 0.5, 1.0),
+        "never_treated": (0.0, 0.1, 0.3, 0.6),
+    },
 )

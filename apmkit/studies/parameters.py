@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticCustomError, core_schema
 
 _NONE = "none"
+
+
+@dataclass(frozen=True)
+class NameOrFile:
+    """Marks a text parameter that is one of `names`, or the path of a YAML file of the user's own.
+
+    ``contract: Annotated[str, NameOrFile(names, read_contract)] = Field("bc_lfp", description=...)``. A file becomes an
+    absolute path and is read by `check` before anything runs; its error is the sentence that refuses the parameter.
+    """
+
+    names: tuple[str, ...]
+    check: Callable[[Path], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def _read(self, value: Any) -> str:
+        if not is_file(value):
+            if value in self.names:
+                return value
+            raise PydanticCustomError("no_name", "neither a name nor a file")
+        try:
+            path = Path(value).expanduser().resolve()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{str(value)!r} is no path of a file ({error}); give another") from None
+        self.check(path)
+        return str(path)
+
+
+def is_file(value: Any) -> bool:
+    """Whether a value of a `NameOrFile` parameter is meant as a path: it ends in .yml or .yaml."""
+    return isinstance(value, str | Path) and Path(value).suffix in (".yml", ".yaml")
 
 
 class Parameters(BaseModel):
@@ -25,12 +61,14 @@ class Parameters(BaseModel):
             if not cls.choices(name) and None in cls._bounds(name):
                 raise TypeError(
                     f"Parameter {name!r} of {cls.__name__} allows too much: use Literal, bool, a tuple of a Literal, "
-                    "or int or float with ge and le."
+                    "int or float with ge and le, or NameOrFile."
                 )
 
     @classmethod
     def choices(cls, name: str) -> tuple:
-        """Values of a `Literal` or `bool` parameter, the members a tuple may have; empty for a number."""
+        """Values of a `Literal` or `bool`, the members a tuple may have, the names beside a file; none for a number."""
+        if (file := cls._file(name)) is not None:
+            return file.names
         annotation = cls.model_fields[name].annotation
         if cls.takes_several(name):
             annotation = get_args(annotation)[0]
@@ -44,16 +82,27 @@ class Parameters(BaseModel):
         return get_origin(cls.model_fields[name].annotation) is tuple
 
     @classmethod
+    def _file(cls, name: str) -> NameOrFile | None:
+        return next((mark for mark in cls.model_fields[name].metadata if isinstance(mark, NameOrFile)), None)
+
+    @classmethod
     def _bounds(cls, name: str) -> tuple:
         metadata = cls.model_fields[name].metadata
         return tuple(next((getattr(m, end) for m in metadata if hasattr(m, end)), None) for end in ("ge", "le"))
+
+    @classmethod
+    def some_values(cls, name: str) -> tuple:
+        """Values for an example: all of a `Literal` or `bool`, single members of a tuple, both ends of a number."""
+        choices = cls.choices(name) or cls._bounds(name)
+        return tuple((choice,) for choice in choices) if cls.takes_several(name) else choices
 
     @classmethod
     def allowed(cls, name: str) -> str:
         """What a parameter may be, in words."""
         choices = cls.choices(name)
         if choices:
-            return (f"{_NONE}, or any of " if cls.takes_several(name) else "") + ", ".join(map(as_typed, choices))
+            words = (f"{_NONE}, or any of " if cls.takes_several(name) else "") + ", ".join(map(as_typed, choices))
+            return words if cls._file(name) is None else f"{words}, or the path of a .yml file"
         low, high = cls._bounds(name)
         kind = "whole number" if cls.model_fields[name].annotation is int else "number"
         return f"{kind} from {low} to {high}"
@@ -82,6 +131,11 @@ class Parameters(BaseModel):
             if len(set(members)) < len(members):
                 raise ValueError(f"{name}={as_typed(members)} names a value twice; name each once")
         return self
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of the user's own files, by the parameter that names them."""
+        given = {name: getattr(self, name) for name in filter(self._file, type(self).model_fields)}
+        return {name: hashlib.sha256(Path(v).read_bytes()).hexdigest() for name, v in given.items() if is_file(v)}
 
     def plain(self) -> dict[str, Any]:
         """Values by name, fit for JSON and for a notebook cell."""

@@ -338,6 +338,7 @@ def estimate(parameters: DownsideRiskParameters) -> Result:
         headline="att",
         sentences=tuple(sentences),
         notes=tuple(notes),
+        axis=f"Effect on {name}, {unit}",
     )
 
 
@@ -348,4 +349,11 @@ STUDY = Study(
     data=("mssp",),
     Parameters=DownsideRiskParameters,
     estimate=estimate,
+    grid={
+        "outcome": ("spending_per_capita", "admissions_per_1000", "ed_visits_per_1000"),
+        "estimator": ("callaway_santanna", "imputation", "twfe"),
+        "first_year": (2013, 2014, 2015),
+        "leave_out_years": ((), ("2019",), ("2020", "2021")),
+        "weights": ("none", "person_years"),
+    },
 )
