@@ -9,7 +9,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, RulesInForce, rules_on
+from apmkit.payment.rulebook import Rulebook, RulesInForce, columns, rules_on
 from apmkit.payment.tables import Table
 
 _MONTHS_OF_QUARTER = 3
@@ -33,7 +33,8 @@ def advance_investment_payments(
     assigned : DataFrame
         Assigned beneficiaries, one row each, or for groups of the same score with their number in `beneficiaries`:
         `aco` (or the column named by `by`); `score` (1 to 100), or `low_income` (Medicaid or the subsidy, true or
-        false) and `deprivation` (national percentile rank, 1 to 100).
+        false) and `deprivation` (national percentile rank, 1 to 100; missing where the address has none, which scores
+        50).
     on : str or date
         First day of the agreement period.
     rules : Rulebook, optional
@@ -111,8 +112,8 @@ def advance_by_month(payment: Payment) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per ACO, one column per month from 1. The one-time payment comes in month 1, each quarter's in its
-        first month: an assumption, since the rule gives quarters and no months.
+        One row per ACO, one column per month from 1. The one-time payment comes in month 1, as the rule says; that each
+        quarter's comes in its first month is an assumption, since the rule names no month.
 
     Raises
     ------
@@ -207,11 +208,19 @@ def _scores(table: Table, terms: RulesInForce) -> np.ndarray:
         score = table.numbers("score", least=1, most=100)
     else:
         low_income = table.flags("low_income")
-        rank = table.numbers("deprivation", least=1, most=100)
+        rank = _ranks(table, terms)
         score = np.where(low_income, terms["advance_investment.dual_score"], rank)
     if (broken := score != np.floor(score)).any():
         raise PaymentError(f"A score is {score[broken][0]:g}; give whole numbers from 1 to 100.")
     return score
+
+
+def _ranks(table: Table, terms: RulesInForce) -> np.ndarray:
+    """Ranks of deprivation; where an address could not be matched, the score that stands in for one."""
+    if "deprivation" in table and (unknown := table.frame["deprivation"].isna()).any():
+        given = table.frame["deprivation"].mask(unknown, terms["advance_investment.unknown_score"])
+        table = Table(table.frame.assign(deprivation=given), table.what, table.row)
+    return table.numbers("deprivation", least=1, most=100)
 
 
 def _highest_first(codes: np.ndarray, score: np.ndarray, people: np.ndarray, limit: float) -> np.ndarray:
@@ -226,7 +235,7 @@ def _highest_first(codes: np.ndarray, score: np.ndarray, people: np.ndarray, lim
 
 
 def _by_score(score: np.ndarray, bands: list[dict]) -> np.ndarray:
-    start, end, usd = (np.array([band[part] for band in bands], dtype=float) for part in ("from", "to", "usd"))
+    start, end, usd = columns("advance_investment.payment_by_score", bands, "from", "to", "usd")
     if start[0] != 1 or end[-1] != 100 or (start[1:] != end[:-1] + 1).any():
         raise PaymentError(
             "advance_investment.payment_by_score has a gap or an overlap; its bands must go from 1 to 100."

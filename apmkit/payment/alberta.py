@@ -147,4 +147,6 @@ def _negation_free(terms: RulesInForce, joined: str | datetime.date | None) -> b
     first = as_day(joined)
     if first > terms.day:
         raise PaymentError(f"The clinics joined on {first}, after {terms.day}; give a day from then on.")
-    return pd.Timestamp(terms.day) < pd.Timestamp(first) + pd.DateOffset(years=terms["negation.free_years"])
+    return pd.Timestamp(terms.day) < pd.Timestamp(first) + pd.DateOffset(
+        months=round(12 * terms["negation.free_years"])
+    )

@@ -27,9 +27,7 @@ def preventive_bonus(rates, steps: Sequence[Mapping[str, float]]) -> np.ndarray:
     Raises
     ------
     PaymentError
-        The steps do not rise, or are not shares.
-    RulesError
-        A step lacks `at_least` or `bonus`.
+        The steps do not rise, are not shares, or lack their bonus.
 
     Examples
     --------

@@ -190,9 +190,7 @@ def shared_by_corridor(
     Raises
     ------
     PaymentError
-        The bands do not begin at 0 and rise, or a share is not from 0 to 1.
-    RulesError
-        A band lacks `from` or `share`.
+        The bands do not begin at 0 and rise, one lacks `from` or `share`, or a share is not from 0 to 1.
 
     Examples
     --------

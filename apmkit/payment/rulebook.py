@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import difflib
 import math
@@ -82,7 +83,7 @@ class RulesInForce:
         if found is None:
             raise RulesError(f"{self.rulebook.title}: {name} was not in force on {self.day} ({_in_force(parameter)}).")
         self._asked[name] = found
-        return found.value
+        return copy.deepcopy(found.value)  # whoever changes a list leaves the shipped rules as they are
 
     def __contains__(self, name: str) -> bool:
         return name in self.rulebook.parameters and self.rulebook.parameters[name].on(self.day) is not None
@@ -263,7 +264,7 @@ def columns(name: str, rows: Any, *parts: str) -> list[np.ndarray]:
 
     Raises
     ------
-    RulesError
+    PaymentError
         There are no rows, or one lacks a column or has no finite number in it.
 
     Examples
@@ -276,7 +277,7 @@ def columns(name: str, rows: Any, *parts: str) -> list[np.ndarray]:
     except (KeyError, TypeError, ValueError):
         table = np.empty((0, 0))
     if not table.size or not np.isfinite(table).all():
-        raise RulesError(f"Each row of {name} needs the numbers {' and '.join(parts)}.")
+        raise PaymentError(f"Each row of {name} needs the numbers {' and '.join(parts)}.")
     return list(table.T)
 
 

@@ -59,6 +59,15 @@ def test_there_is_no_negation_in_the_first_year_and_from_its_anniversary_there_i
     assert any("free of negation" in note for note in paid(clinic(), joined="2019-01-01").notes)
 
 
+def test_half_a_year_without_negation_can_be_tried():
+    rules = rulebook("alberta").with_values({"negation.free_years": 0.5})
+    days = ["2019-09-30", "2019-10-01"]
+    assert [paid(clinic(), on=day, joined="2019-04-01", rules=rules).table["negation"].item() for day in days] == [
+        0,
+        -75,
+    ]
+
+
 def test_negation_stops_at_the_capitation_of_the_clinic():
     result = paid(clinic(fees_elsewhere=[600.0, 0.0, 0.0]))
     assert result.table["negation"].item() == -552.5

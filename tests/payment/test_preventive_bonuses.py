@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from apmkit.errors import PaymentError
 from apmkit.payment import rulebook
 from apmkit.payment.preventive_bonuses import preventive_bonus
-from apmkit.payment.rulebook import RulesError
 
 STEPS = {
     name: history.history[-1].value
@@ -36,7 +35,7 @@ def test_a_share_that_arithmetic_leaves_just_below_the_step_is_paid():
 
 @pytest.mark.parametrize("steps", [[], [{"at_least": 0.6}], [0.6], [{"at_least": 0.6, "bonus": None}]])
 def test_steps_without_their_share_or_bonus_are_refused(steps):
-    with pytest.raises(RulesError, match="Each row of a preventive bonus needs the numbers at_least and bonus"):
+    with pytest.raises(PaymentError, match="Each row of a preventive bonus needs the numbers at_least and bonus"):
         preventive_bonus([0.7], steps)
 
 

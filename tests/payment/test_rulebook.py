@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from apmkit.errors import PaymentError
 from apmkit.payment import programmes, rulebook
 from apmkit.payment.rulebook import RulesError, columns
 
@@ -143,8 +144,13 @@ def test_values_of_a_table_stay_as_they_were_written(tmp_path):
 )
 def test_a_rule_that_is_a_table_is_read_by_its_columns_or_refused(rows, parts):
     assert [part.tolist() for part in columns("x", [{"from": 0, "rate": 3}], "rate", "from")] == [[3.0], [0.0]]
-    with pytest.raises(RulesError, match=f"Each row of bands needs the numbers {parts[0]}"):
+    with pytest.raises(PaymentError, match=f"Each row of bands needs the numbers {parts[0]}"):
         columns("bands", rows, *parts)
+
+
+def test_a_list_changed_by_a_reader_leaves_the_shipped_rules_as_they_are():
+    rulebook("aco_reach").on("2024-01-01")["corridors.global"][0]["share"] = 0.1
+    assert rulebook("aco_reach").on("2024-01-01")["corridors.global"][0]["share"] == 1
 
 
 def test_a_table_shows_every_value_or_those_of_a_day(example):
