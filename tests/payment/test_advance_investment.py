@@ -97,9 +97,17 @@ def test_practices_can_be_paid_in_place_of_acos():
     }
 
 
-def test_the_result_says_that_amounts_by_score_are_unconfirmed():
+def test_every_value_it_rests_on_was_read_in_the_rule():
     payment = advance_investment_payments(pd.DataFrame({"aco": ["A"], "score": [90]}), on=DAY)
-    assert payment.unconfirmed == ["mssp.advance_investment.payment_by_score"]
+    assert payment.unconfirmed == []
+    assert set(payment.rules["status"]) == {"primary"}
+
+
+def test_a_beneficiary_whose_address_has_no_rank_scores_50():
+    rows = pd.DataFrame({"aco": ["A", "B", "C"], "low_income": [False, False, True], "deprivation": [np.nan, 20, None]})
+    payment = advance_investment_payments(rows, on=DAY)
+    assert payment.details["mean_score"].tolist() == [50, 20, 100]
+    assert payment.table["quarter_1"].tolist() == [28, 0, 45]  # 42 CFR 425.630(f)(2)(ii)(C) and (iii)
 
 
 def test_an_advance_comes_back_out_of_savings_only():

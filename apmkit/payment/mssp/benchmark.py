@@ -23,11 +23,12 @@ _NOTES = (
     "education and disproportionate share payments.",
 )
 _NOTES_2024 = (
-    "From 2024 the health equity (population) adjustment, the easing of negative regional adjustments for ACOs with "
-    "many dual eligible or high-risk beneficiaries, and the limit on growth of regional risk scores are not worked "
-    "out here.",
-    "updated_without_prospective_trend is the benchmark with the national-regional blend alone; the program uses it "
-    "where the prospective trend would turn into losses (unconfirmed; 42 CFR 425.652(b)).",
+    "From 2024 the health equity (population) adjustment, the easing of negative regional adjustments of single "
+    "enrolment types for ACOs with many dual eligible or high-risk beneficiaries, and the limit on growth of regional "
+    "risk scores are not worked out here.",
+    "updated_without_prospective_trend is the benchmark with the national-regional blend alone: where spending passes "
+    "the updated benchmark by the minimum loss rate, losses are measured against it if they are smaller so, and where "
+    "spending is below it the ACO neither owes nor shares (42 CFR 425.652(b)(5)).",
 )
 
 
@@ -295,6 +296,7 @@ def _regional(
     weight = np.where(total >= 0, below, above)[:, None]
     adjustment = weight * difference
     words = f"difference times {below:g} if the ACO spends less than its region over all types, else {above:g}"
+    kept = "benchmark.regional_adjustment_if_negative"
     caps = [f"benchmark.regional_cap_{side}" for side in ("below", "above")]
     if caps[0] in terms:
         low, high = (terms[cap] for cap in caps)
@@ -302,6 +304,10 @@ def _regional(
         adjustment = np.clip(adjustment, low * national, high * national)
         names = [*names, *caps]
         words += f", held from {100 * low:g} % to {100 * high:g} % of national spending"
+    if (share := terms[kept]) != 1:
+        adjustment = np.where(_mean(adjustment, heads)[:, None] > 0, 1, share) * adjustment
+        names = [*names, kept]
+        words += f"; times {share:g} where it is not above 0 over all types"
     steps.add("regional adjustment", words, adjustment, _mean(adjustment, heads), "USD per head", names)
     return adjustment
 

@@ -24,7 +24,8 @@ def risk_ratios(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dolla
 
     References
     ----------
-    42 CFR 425.604(a)(1)-(3) before July 2019; 42 CFR 425.605(a)(1) and 425.610(a)(2) after.
+    42 CFR 425.604(a)(1)-(3) before July 2019; 42 CFR 425.605(a)(1) and 425.610(a)(2) after, where paragraph (ii) sets
+    the limit from 2024.
     """
     method = terms["benchmark.risk_method"]
     if method not in _METHODS:
@@ -56,6 +57,7 @@ def _by_type(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dollars)
 
 
 def _in_aggregate(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dollars: np.ndarray) -> np.ndarray:
+    """HCC by type; where their mean grew past the limit, each type at most the limit."""
     names = ["benchmark.risk_method", "benchmark.risk_cap"]
     hcc, demographic = _change(inputs, "risk"), _change(inputs, "demographic")
     weights = dollars / dollars.sum(axis=1, keepdims=True)
@@ -64,10 +66,10 @@ def _in_aggregate(inputs: EnrolmentTable, terms: RulesInForce, steps: Steps, dol
     steps.add("risk ratio before limit", words, hcc, growth, "factor", names)
     words = f"demographic score of the year / by3; total is the limit, their mean plus {terms['benchmark.risk_cap']:g}"
     steps.add("demographic ratio", words, demographic, limit, "factor", names)
-    ratio = hcc * np.minimum(1, limit / growth)[:, None]
-    steps.add(
-        "risk ratio", "scaled down where the total is over the limit", ratio, np.minimum(growth, limit), "factor", names
-    )
+    over = (growth > limit)[:, None]
+    ratio = np.where(over, np.minimum(hcc, limit[:, None]), hcc)
+    words = "each type at most the limit where the total before is over it"
+    steps.add("risk ratio", words, ratio, (weights * ratio).sum(axis=1), "factor", names)
     return ratio
 
 

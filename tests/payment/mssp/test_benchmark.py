@@ -94,7 +94,7 @@ def test_a_renewal_of_2017_follows_its_region_alone():
     # Below its region: 35 % of 10,600 less (9,500 x 1.08 x 1.02 + 9,800 x 1.04 x 1.02 / 1.01 + 10,000) / 3
     base = (9_500 * 1.08 * 1.02 + 9_800 * 1.04 * 1.02 / 1.01 + 10_000) / 3
     assert values(result, "regional adjustment")[3] == pytest.approx(0.35 * (10_600 - base))
-    assert "benchmark.renewal.regional_weights_below" in result.notes[-2]
+    assert set(result.rules["status"]) == {"primary"}
 
 
 def test_an_agreement_of_2022_blends_trends_and_caps_risk_by_enrolment_type():
@@ -119,12 +119,26 @@ def test_the_regional_weight_goes_by_sign_and_by_how_often_it_was_applied(times,
 
 @pytest.mark.parametrize(
     ("start", "regional", "share"),
-    [("2021-01-01", 3.0, 0.05), ("2021-01-01", 0.1, -0.05), ("2024-01-01", 3.0, 0.05), ("2024-01-01", 0.1, -0.015)],
+    [("2021-01-01", 3.0, 0.05), ("2021-01-01", 0.1, -0.05), ("2024-01-01", 3.0, 0.05), ("2024-01-01", 0.1, 0)],
 )
 def test_the_regional_adjustment_keeps_the_limits_of_its_day(start, regional, share):
     rows = acos(regional_spending=regional * np.array(ALIKE["spending_by3"]))
     result = mssp_benchmark(rows, agreement_start=start)
     np.testing.assert_allclose(values(result, "regional adjustment"), share * np.array(ALIKE["national_spending"]))
+
+
+def test_from_2024_a_regional_adjustment_below_0_counts_only_in_types_of_an_aco_above_0_over_all():
+    national = np.array(ALIKE["national_spending"])
+    # One type costs more than its region: held to -1.5 % of national spending, the others to 5 %, the sum above 0.
+    rows = acos(regional_spending=np.array([0.1, 3.0, 3.0, 3.0]) * np.array(ALIKE["spending_by3"]))
+    result = mssp_benchmark(rows, agreement_start="2024-01-01")
+    np.testing.assert_allclose(values(result, "regional adjustment"), [-0.015, 0.05, 0.05, 0.05] * national)
+    rows = acos(regional_spending=np.array([1.1, 1.1, 1.1, 0.1]) * np.array(ALIKE["spending_by3"]))
+    small = mssp_benchmark(rows, agreement_start="2021-01-01", agreement_period=2).table.iloc[0]
+    later = mssp_benchmark(rows, agreement_start="2024-01-01", agreement_period=2, prior_savings=40.0).table.iloc[0]
+    assert small["regional_adjustment"] < 0
+    assert (later["regional_adjustment"], later["prior_savings_adjustment"]) == (0, 20)
+    assert later["adjusted_by"] == "prior savings"
 
 
 def test_from_2024_a_third_of_the_update_is_the_prospective_trend():
@@ -143,6 +157,10 @@ def test_from_2024_the_risk_limit_holds_over_all_types_after_demographic_change(
     # One type rises by 10 %, the others do not: all together stay below the limit, so nothing is taken.
     spread = mssp_benchmark(acos(risk=[1.02 * 1.10, 1.02, 1.02, 1.02]), agreement_start="2024-01-01")
     np.testing.assert_allclose(values(spread, "risk ratio"), [1.10, 1, 1, 1])
+    # All together pass it: no type may grow by more than the limit, and the one below it keeps its own growth.
+    steep = mssp_benchmark(acos(risk=[1.02 * 1.10, 1.02 * 0.9, 1.02 * 1.10, 1.02 * 1.10]), agreement_start="2024-01-01")
+    assert steep.steps.set_index("step").loc["risk ratio before limit", "total"] > 1.03
+    np.testing.assert_allclose(values(steep, "risk ratio"), [1.03, 0.9, 1.03, 1.03])
 
 
 @pytest.mark.parametrize(("prior", "chosen"), [(10.0, "regional"), (900.0, "prior savings"), (-50.0, "regional")])
