@@ -57,7 +57,7 @@ def in_short(table: pd.DataFrame) -> str:
     able = [NAMES[model] for model, share in table["can_start"].items() if share >= 0.9]
     unable = [NAMES[model] for model, share in table["can_start"].items() if share <= 0.1]
     parts = [f"at least nine in ten can start under {listed(able)}"] if able else []
-    parts += [f"at most one in ten under {listed(unable)}"] if unable else []
+    parts += [f"at most one in ten can start under {listed(unable)}"] if unable else []
     text = "; ".join(parts) or "no model is clear for or against"
     return f"As the models pay, {text}."
 
