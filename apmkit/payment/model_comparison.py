@@ -75,6 +75,8 @@ class ModelComparison:
     def changes(self) -> pd.DataFrame:
         """Revenue per patient of each practice under each other model, less that under the base."""
         others = self.revenue.drop(columns=self.base)
+        if others.empty:
+            raise PaymentError("There is only the base: compare at least two models to see who gains.")
         return others.sub(self.revenue[self.base], axis=0).div(self.practices.n_patients, axis=0)
 
     def gains(self, by: str = "risk", groups: int = 5) -> pd.DataFrame:
@@ -96,17 +98,24 @@ class ModelComparison:
         Raises
         ------
         PaymentError
-            `by` is unknown, or there are fewer practices than groups.
+            `by` is unknown, there are fewer practices than groups, or no model beside the base.
         """
         values = practice_attribute(self.practices, by)
-        long = self.changes.assign(group=quantile_groups(values, groups, "practices"), by=values).sort_values("group")
-        long = long.melt(["group", "by"], var_name="model", value_name="change")
-        return long.groupby(["model", "group"], sort=False).agg(
-            low=("by", "min"),
-            high=("by", "max"),
-            practices=("by", "size"),
-            change=("change", "mean"),
-            gainers=("change", lambda change: (change > 0).mean()),
+        group = quantile_groups(values, groups, "practices")
+        tables = {
+            model: pd.DataFrame({"group": group, "by": values, "change": change}).sort_values("group")
+            for model, change in self.changes.items()
+        }
+        return (
+            pd.concat(tables, names=["model"])
+            .groupby(["model", "group"], sort=False)
+            .agg(
+                low=("by", "min"),
+                high=("by", "max"),
+                practices=("by", "size"),
+                change=("change", "mean"),
+                gainers=("change", lambda change: (change > 0).mean()),
+            )
         )
 
     def plot(self, by: str = "risk", ax: Axes | None = None) -> Axes:

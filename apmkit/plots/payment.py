@@ -72,6 +72,10 @@ def cash(flows: Mapping[str, CashFlow], practice=None, *, ax: Axes | None = None
     PaymentError
         There are no flows, more than the palette has colours, several currencies, or no such practice.
     """
+    from apmkit.payment.cash_flow import CashFlow
+
+    if not isinstance(flows, Mapping) or not all(isinstance(flow, CashFlow) for flow in flows.values()):
+        raise PaymentError("cash draws what cash_flow returns: give it by the name to write beside the line.")
     if not flows or len(flows) > len(PALETTE):
         raise PaymentError(f"cash draws 1 to {len(PALETTE)} flows, not {len(flows)}; choose some of them.")
     currencies = {flow.currency for flow in flows.values()}
@@ -116,8 +120,6 @@ def gains_and_losses(comparison: ModelComparison, *, by: str = "risk", ax: Axes 
 
     values = practice_attribute(comparison.practices, by)
     changes = comparison.changes
-    if changes.empty:
-        raise PaymentError("There is only the base: compare at least two models to see who gains.")
     ax = axes(ax)
     ends = {}
     for colour, (label, change) in zip(_repeat(len(changes.columns)), changes.items(), strict=True):
@@ -145,6 +147,7 @@ def marginal_revenue(table: pd.DataFrame, *, currency: str = "", ax: Axes | None
     ax : Axes, optional
         Where to draw.
     """
+    _check(table, ("model", "change", "mean", "lowest", "highest"), "marginal_revenue")
     changes = list(table.index.get_level_values("change").unique())
     ax = axes(ax, height=1.2 + 0.24 * (len(table) + 2 * len(changes)))
     where, names, at = [], [], 0
@@ -176,6 +179,7 @@ def risk_adjustment(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
         Where to draw.
     """
+    _check(table, ("method", "group", "error"), "risk_adjustment_effect")
     ax = axes(ax)
     methods = table.index.get_level_values("method").unique()
     width = 0.8 / len(methods)
@@ -202,6 +206,7 @@ def coding_drift(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
         Where to draw.
     """
+    _check(table, ("method", "year", "overpayment_share"), "coding_drift")
     ax = axes(ax)
     share = 100 * table["overpayment_share"].unstack("method", sort=False)
     ends = {}
@@ -225,6 +230,7 @@ def effort(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
         Where to draw.
     """
+    _check(responses, ("scenario", "outcome", "capitation_share", "change"), "EffortModel.respond")
     ax = axes(ax)
     ends, last = {}, 0.0
     scenarios = responses["scenario"].unique()
@@ -257,6 +263,7 @@ def multitask(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax : Axes, optional
         Where to draw.
     """
+    _check(table, ("rewarded", "reward", "measured", "unmeasured", "outcome"), "reward_one_task")
     ax = axes(ax)
     names = {"measured": "measured task", "unmeasured": "unmeasured task", "outcome": "global outcome"}
     for column, colour in zip(names, _COLOURS, strict=False):
@@ -269,10 +276,6 @@ def multitask(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("Relative to no reward")
     ax.legend(frameon=False, fontsize="small")
     return ax
-
-
-def _repeat(number):
-    return [_COLOURS[i % len(_COLOURS)] for i in range(number)]
 
 
 def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Axes | None = None) -> Axes:
@@ -294,12 +297,9 @@ def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Ax
     PaymentError
         A column of those results is missing.
     """
-    for frame, columns in (
-        (curves, ("spread", "minimum", "chance_of_savings")),
-        (observed, ("share_past", "past_low")),
-    ):
-        if frame is not None and (lacking := [column for column in columns if column not in frame]):
-            raise PaymentError(f"There is no column {lacking[0]}: give chance_of_payment and payments_and_chance.")
+    _check(curves, ("spread", "minimum", "chance_of_savings"), "chance_of_payment")
+    if observed is not None:
+        _check(observed, ("share_past", "past_low"), "payments_and_chance")
     ax = axes(ax)
     colours = dict(zip(curves["spread"].unique(), _COLOURS, strict=False))
     chosen = curves["minimum_savings_rate"].where(curves["minimum"] == "chosen")
@@ -326,3 +326,14 @@ def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Ax
     ax.set_ylabel("Past the minimum savings rate, %")
     ax.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15))
     return ax
+
+
+def _repeat(number):
+    return [_COLOURS[i % len(_COLOURS)] for i in range(number)]
+
+
+def _check(table, columns, maker):
+    """Refuse what is not the table that a figure draws."""
+    known = [*getattr(table, "columns", ()), *getattr(getattr(table, "index", None), "names", ())]
+    if lacking := [column for column in columns if column not in known]:
+        raise PaymentError(f"There is no column {lacking[0]}: give what {maker} returns.")

@@ -286,6 +286,9 @@ def test_the_figure_draws_the_cash_of_one_practice_and_of_all():
         cash(flows, "P3")
     with pytest.raises(PaymentError, match="draws 1 to 7 flows, not 0"):
         cash({})
+    for wrong in ({"Fees": 5}, flows["Fees"], [5]):
+        with pytest.raises(PaymentError, match="cash draws what cash_flow returns"):
+            cash(wrong)
     plt.close("all")
 
 

@@ -185,6 +185,14 @@ def test_changes_of_columns_that_are_absent_are_left_out(four):
     ]
 
 
+def test_a_model_may_have_any_name(four):
+    models = {"all": fees, "group": (fees, {"share": 0.5}), "by": (fees, {"share": 2})}
+    gains = compare_models(four, models).gains("risk", groups=2)
+    assert gains.loc["group", "change"].tolist() == [-20, -90]
+    assert gains.loc["by", "change"].tolist() == [40, 180]
+    assert gains["low"].tolist() == [0.5, 1.5] * 2
+
+
 def test_the_models_of_canada_pay_for_what_they_say(ontario):
     models = {
         "FFS": (fee_for_service, {"on": ON}),
@@ -251,6 +259,7 @@ def test_the_models_of_the_us_run_on_its_patients():
         (lambda p: marginal_revenue(p, {"fees": fees}, hours_per_visit=-1), "hours_per_visit=-1"),
         (lambda p: marginal_revenue(p.change({"enrolled": [0, 0, 1, 1]}), {"fees": fees}), "Practice A has no enr"),
         (lambda p: compare_models(p, {"fees": fees}).plot(), "only the base"),
+        (lambda p: compare_models(p, {"fees": fees}).gains(groups=2), "only the base"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_sentence(four, call, words):

@@ -153,6 +153,13 @@ def test_what_cannot_be_is_refused_in_one_sentence(two, call, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["marginal_revenue", "risk_adjustment", "coding_drift", "effort", "multitask"])
+@pytest.mark.parametrize("wrong", [pd.DataFrame({"x": [1]}), 5])
+def test_figures_refuse_another_table_and_say_which_they_draw(name, wrong):
+    with pytest.raises(ApmkitError, match=r"There is no column .*: give what .* returns"):
+        getattr(figures, name)(wrong)
+
+
 def test_figures_show_the_numbers_of_their_tables(many):
     table = risk_adjustment_effect(many)
     bars = figures.risk_adjustment(table).patches
