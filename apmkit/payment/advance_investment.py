@@ -9,8 +9,8 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, RulesInForce, columns, rules_on
-from apmkit.payment.tables import Table
+from apmkit.payment.rulebook import Rulebook, RulesInForce, rules_on
+from apmkit.payment.tables import Table, columns
 
 _MONTHS_OF_QUARTER = 3
 _NOTES = (

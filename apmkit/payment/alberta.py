@@ -14,7 +14,8 @@ from apmkit.payment.capitation import LARGEST_FACTOR, CapitationSchedule, schedu
 from apmkit.payment.inputs import rules_in_force
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, RulesInForce, as_day, columns
+from apmkit.payment.rulebook import Rulebook, RulesInForce, as_day
+from apmkit.payment.tables import columns
 
 
 def alberta_blended_capitation(

@@ -8,8 +8,8 @@ import numpy as np
 
 from apmkit.errors import PaymentError
 from apmkit.payment.practices import Practices
-from apmkit.payment.rulebook import RulesInForce, columns
-from apmkit.payment.tables import has_optional
+from apmkit.payment.rulebook import RulesInForce
+from apmkit.payment.tables import columns, has_optional
 
 _ROUNDING = 1e-9  # a rate of 0.7 may arrive as 0.6999999999999999
 

@@ -12,7 +12,8 @@ from apmkit.payment.fee_for_service import fees_of
 from apmkit.payment.inputs import attributed, per_practice, rules_in_force, too_few
 from apmkit.payment.practices import Practices
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, columns
+from apmkit.payment.rulebook import Rulebook
+from apmkit.payment.tables import columns
 
 _QUARTERS = 4
 

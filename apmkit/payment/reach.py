@@ -11,8 +11,8 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, columns, rules_on
-from apmkit.payment.tables import Table
+from apmkit.payment.rulebook import Rulebook, rules_on
+from apmkit.payment.tables import Table, columns
 
 
 def aco_reach(

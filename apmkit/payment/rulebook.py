@@ -259,28 +259,6 @@ def rules_on(day: str | datetime.date, programme: str, rules: Rulebook | None) -
     return book.on(day)
 
 
-def columns(name: str, rows: Any, *parts: str) -> list[np.ndarray]:
-    """The columns of a rule that is a table, as numbers.
-
-    Raises
-    ------
-    PaymentError
-        There are no rows, or one lacks a column or has no finite number in it.
-
-    Examples
-    --------
-    >>> columns("corridors", [{"from": 0, "share": 0.5}, {"from": 0.05, "share": 0.35}], "from", "share")
-    [array([0.  , 0.05]), array([0.5 , 0.35])]
-    """
-    try:
-        table = np.array([[float(row[part]) for part in parts] for row in rows])
-    except (KeyError, TypeError, ValueError):
-        table = np.empty((0, 0))
-    if not table.size or not np.isfinite(table).all():
-        raise PaymentError(f"Each row of {name} needs the numbers {' and '.join(parts)}.")
-    return list(table.T)
-
-
 def pooled(terms: Iterable[RulesInForce]) -> pd.DataFrame:
     """The values that several readings of rules used, each once."""
     frames = [reading.used for reading in terms]

@@ -1,9 +1,9 @@
-"""Tables of hospitals, episodes or ACOs that a user gives, their columns checked."""
+"""Tables of hospitals, episodes or ACOs that a user gives, and rules that are tables: their columns, checked."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,3 +131,25 @@ class Table:
 
     def _place(self, wrong: np.ndarray) -> str:
         return f"{self.row} {self.frame[self.row].iloc[int(np.argmax(wrong))]}"
+
+
+def columns(name: str, rows: Iterable[Mapping[str, float]], *parts: str) -> list[np.ndarray]:
+    """The columns of a rule that is a table, as numbers.
+
+    Raises
+    ------
+    PaymentError
+        There are no rows, or one lacks a column or has no finite number in it.
+
+    Examples
+    --------
+    >>> columns("corridors", [{"from": 0, "share": 0.5}, {"from": 0.05, "share": 0.35}], "from", "share")
+    [array([0.  , 0.05]), array([0.5 , 0.35])]
+    """
+    try:
+        table = np.array([[float(row[part]) for part in parts] for row in rows])
+    except (KeyError, TypeError, ValueError):
+        table = np.empty((0, 0))
+    if not table.size or not np.isfinite(table).all():
+        raise PaymentError(f"Each row of {name} needs the numbers {' and '.join(parts)}.")
+    return list(table.T)

@@ -8,7 +8,8 @@ import pytest
 
 from apmkit.errors import PaymentError
 from apmkit.payment import programmes, rulebook
-from apmkit.payment.rulebook import RulesError, columns
+from apmkit.payment.rulebook import RulesError
+from apmkit.payment.tables import columns
 
 GOOD = """\
 programme: example
