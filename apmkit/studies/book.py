@@ -63,10 +63,27 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
         raise ApmkitError(f"jobs is {jobs}; it must be 1 or more.")
     if importlib.util.find_spec("jupyter_book") is None:
         raise ModuleNotFoundError("No module named 'jupyter_book'", name="jupyter_book")
+    estimate_grids(root / "notebooks", jobs=jobs)
     ran = execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
     pages.write(root / "book" / "generated", root / "book" / "agreement.csv", root / "book" / "notebooks")
     # Other pages show numbers of notebooks, and Sphinx does not know which.
     return render(root, all=all or bool(ran))
+
+
+def estimate_grids(sources: Path, *, jobs: int | None = None) -> None:
+    """Estimate the specification curves of the studies under `sources`, so that their notebooks find them ready.
+
+    Raises
+    ------
+    StudyError
+        A set of a study failed.
+    """
+    from apmkit import studies
+    from apmkit.studies.specifications import specifications
+
+    for study in map(studies.get, studies.names()):
+        if study.grid and (sources / f"{study.name}.ipynb").exists():
+            specifications(study, jobs=jobs, progress=None)
 
 
 def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: int | None = None) -> list[Path]:
@@ -146,7 +163,7 @@ def _finished_digest(target: Path) -> str | None:
 
 def _library_digest() -> str:
     package = Path(apmkit.__file__).parent
-    files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".yml", ".csv"})
+    files = sorted(path for path in package.rglob("*") if path.suffix in {".py", ".yml", ".csv", ".js", ".css"})
     return _digest(part for path in files for part in (str(path.relative_to(package)).encode(), path.read_bytes()))
 
 

@@ -294,8 +294,8 @@ STUDY = Study(
     grid={
         "outcome": tuple(MEASURES),
         "estimator": tuple(METHODS),
-        "leave_out": ((), ("ON",), ("ON", "NB"), ("ON", "NS")),
+        "leave_out": ((), ("ON",), ("ON", "NB", "NS")),
         "first_year": (2005, 2010, 2015),
-        "partly_treated": ("leave_out", "post"),
+        "partly_treated": ("leave_out", "pre", "post"),
     },
 )

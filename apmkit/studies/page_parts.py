@@ -92,21 +92,17 @@ def show_specifications(study: Study, parameters: Parameters, *, source: str) ->
         marks = {"this run": parameters, **marks}
     here = table.loc[row_of(study, table, next(iter(marks.values()))), "axis"]
     groups = dict(list(table[table["axis"] != ""].groupby("axis", sort=False)))
-    display(Markdown("\n\n".join([_fixed(study, parameters), *_findings(table, groups, here)])))
+    default = table.loc[row_of(study, table, study.parameters())]
+    display(Markdown("\n\n".join([_fixed(study, parameters), *_findings(table, groups, here, default)])))
     ax = plots.specification_curve(
         groups[here],
         mark={mark: {name: as_typed(getattr(chosen, name)) for name in names} for mark, chosen in marks.items()},
-        label=_on_lines(here),
+        label=here,
     )
     plots.source(ax, source)
     # Here and not at the end of the cell, where a notebook would put it.
     display(ax.figure)
     plt.close(ax.figure)
-
-
-def _on_lines(axis: str) -> str:
-    what, comma, unit = axis.rpartition(", ")
-    return f"{what},\n{unit}" if comma else axis
 
 
 def _fixed(study: Study, parameters: Parameters) -> str:
@@ -126,8 +122,13 @@ def _fixed(study: Study, parameters: Parameters) -> str:
     return text
 
 
-def _findings(table: pd.DataFrame, groups: dict[str, pd.DataFrame], here: str) -> list[str]:
+def _findings(table: pd.DataFrame, groups: dict[str, pd.DataFrame], here: str, default: pd.Series) -> list[str]:
     found = [f"**{plain(in_words(groups[here]))}**"]
+    if default["axis"] == here:
+        lower = int((groups[here]["estimate"] < default["estimate"]).sum())
+        found[0] += (
+            f" {lower} of the {len(groups[here]) - 1} other sets give a lower number than the defaults of this page."
+        )
     others = "\n".join(f"* {plain(in_words(rows))}" for axis, rows in groups.items() if axis != here)
     if others:
         found.append(f"Other outcomes and units have curves of their own, which the menus below show:\n\n{others}")

@@ -29,7 +29,7 @@ _NUMBERS = ("estimate", "ci_low", "ci_high", "level")
 
 
 def specifications(
-    study: Study, *, jobs: int | None = None, progress: bool = False, folder: Path | None = None
+    study: Study, *, jobs: int | None = None, progress: bool | None = False, folder: Path | None = None
 ) -> pd.DataFrame:
     """The headline under every combination of the study's grid, other parameters at their defaults.
 
@@ -39,8 +39,8 @@ def specifications(
         With a `grid`.
     jobs : int, optional
         Processes; the numbers do not depend on it. By default one per processor.
-    progress : bool
-        Show a progress bar over the sets.
+    progress : bool, optional
+        Show a progress bar over the sets; with None on a terminal only.
     folder : path, optional
         Where they are kept; ``book/generated/grids`` in a clone, the folder of the user's data elsewhere.
 
@@ -107,7 +107,7 @@ def _digest(study: Study, files: Iterable[str]) -> str | None:
     return digest.hexdigest()
 
 
-def _estimated(study: Study, jobs: int, progress: bool) -> dict[str, Any]:
+def _estimated(study: Study, jobs: int, progress: bool | None) -> dict[str, Any]:
     from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
 
     if not study.grid:
@@ -159,8 +159,9 @@ def _estimate(study: Study, parameters: Parameters) -> tuple[dict[str, Any], lis
     except Exception as error:
         choices = " ".join(f"{name}={as_typed(value)}" for name, value in parameters.changed().items()) or "defaults"
         raise StudyError(f"{study.name} failed with {choices}: {type(error).__name__}: {error}.") from None
-    modules = (getattr(m, "__file__", None) for n, m in list(sys.modules.items()) if n.partition(".")[0] == "apmkit")
-    return row, [Path(file).relative_to(_PACKAGE).as_posix() for file in modules if file]
+    loaded = (getattr(m, "__file__", None) for n, m in list(sys.modules.items()) if n.partition(".")[0] == "apmkit")
+    here = (Path(file) for file in loaded if file)
+    return row, [file.relative_to(_PACKAGE).as_posix() for file in here if file.is_relative_to(_PACKAGE)]
 
 
 def _finite(value: float) -> float | None:

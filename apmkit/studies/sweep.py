@@ -184,7 +184,7 @@ def in_workers(
     sets: Sequence[Parameters],
     *,
     jobs: int,
-    progress: bool = False,
+    progress: bool | None = False,
 ) -> Iterator[Any]:
     """What a function of the study and one set gives for each set, in their order, from warm processes.
 
@@ -199,7 +199,9 @@ def in_workers(
     if jobs < 1:
         raise StudyError(f"jobs={jobs} is not allowed; give 1 or more.")
     work = get_reusable_executor(jobs, env=_ONE_THREAD).map(function, itertools.repeat(study), sets)
-    return iter(tqdm(work, desc=study.name, total=len(sets), unit="set", disable=not progress))
+    return iter(
+        tqdm(work, desc=study.name, total=len(sets), unit="set", disable=None if progress is None else not progress)
+    )
 
 
 def _write(folder: Path, records: list[dict[str, Any]]) -> None:

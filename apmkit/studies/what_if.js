@@ -18,7 +18,7 @@
     const data = JSON.parse(panel.querySelector('script[type="application/json"]').textContent);
     const form = panel.querySelector('form');
     const controls = [...form.querySelectorAll('select, input')];
-    const says = panel.querySelector('.says'), figure = panel.querySelector('.figure');
+    const says = panel.querySelector('.says'), figure = panel.querySelector('.drawing');
     const command = panel.querySelector('.command');
     const sets = data.sets.map((set, at) => typeof set === 'string' ? { at, problem: set }
       : { at, axis: set[0], value: set[1], low: set[2], high: set[3], sentence: set[4] });
@@ -46,8 +46,7 @@
       if (set.value === null) return set.sentence;
       const others = sets.filter(s => s !== set && s.axis === set.axis && s.value !== null);
       const lower = others.filter(s => s.value < set.value).length;
-      let text = `${set.sentence} ${data.axes[set.axis]}: ${withInterval(set)}; `
-        + `${lower} of the ${others.length} other sets of choices give a lower number.`;
+      const text = `${set.sentence} ${lower} of the ${others.length} other sets of choices give a lower number.`;
       if (set === usual) return `${text} These are the defaults.`;
       return text + (usual.axis === set.axis ? ` The defaults give ${withInterval(usual)}.`
         : ` The defaults measure something else (${data.axes[usual.axis]}) and are not in this figure.`);

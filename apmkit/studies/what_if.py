@@ -62,7 +62,7 @@ def panel(study: Study, table: pd.DataFrame, *, default: int, start: int) -> str
 <button type="button">Back to the defaults</button>
 </form>
 <p class="says" role="status" aria-live="polite">{escape(table.loc[start, "sentence"])}</p>
-<div class="figure"></div>
+<div class="drawing"></div>
 <p class="command" hidden>A page with these choices: <code></code></p>
 <script type="application/json">{content}</script>
 <div class="plain">{_plain(study, table, table.loc[default])}</div>
@@ -91,7 +91,7 @@ def _control(study: Study, name: str, values: list[str], chosen: str, default: p
 
 
 def _words(name: Any) -> str:
-    return escape(str(name).replace("_", " "))
+    return escape(str(name).replace("_", " ").replace(",", ", "))
 
 
 def _plain(study: Study, table: pd.DataFrame, default: pd.Series) -> str:

@@ -14,6 +14,8 @@ from apmkit.studies import Parameters, Result, Study
 
 VALUES = {"cost": (3.0, 5.0, 7.0), "visits": (1.0, 2.0, 6.0)}
 
+UNITS = {"cost": "dollars", "visits": "visits"}
+
 
 class ToyParameters(Parameters):
     outcome: Literal["cost", "visits"] = Field("cost", description="Outcome.")
@@ -51,7 +53,8 @@ def estimate(parameters: ToyParameters) -> Result:
         n_units=len(values),
         n_clusters=len(values),
     )
-    return Result({"mean": mean, "again": mean}, "mean", (mean.sentence(),), ("Invented numbers.",))
+    axis = f"Mean of {'log ' if parameters.log else ''}{parameters.outcome}, {UNITS[parameters.outcome]}"
+    return Result({"mean": mean, "again": mean}, "mean", (mean.sentence(),), ("Invented numbers.",), axis)
 
 
 STUDY = Study("us/toy", "What is the mean?", "United States", (), ToyParameters, estimate)
