@@ -93,8 +93,13 @@ def cpc_plus(
         raise PaymentError(f"CPC+ has no track {track!r}; write 1 or 2.")
     own = attributed(practices)
     months = practices.patient("months") * own
-    tier, notes = _tiers(practices, terms, track, own, region_risk)
     fee = _list_of(terms, f"track{track}.care_management_fee")
+    limits = _limits(terms, track)
+    if len(fee) != len(limits) + 1:
+        raise PaymentError(
+            f"track{track}.care_management_fee has {len(fee)} fees for {len(limits) + 1} tiers; give one for each."
+        )
+    tier, notes = _tiers(practices, limits, track, own, region_risk)
     practice_months = practices.sums(months)
     earnable = {part: practice_months * terms[f"track{track}.incentive_{part}"] for part in ("quality", "utilisation")}
     missed = {
@@ -138,8 +143,16 @@ def cpc_plus(
     )
 
 
+def _limits(terms: RulesInForce, track: int) -> np.ndarray:
+    """Shares of the region's beneficiaries at which the tiers above the lowest begin."""
+    shares = np.append(_list_of(terms, "tier_limits"), [terms["track2.complex_limit"]] if track == 2 else [])
+    if not (np.diff(shares, prepend=0, append=1) > 0).all():
+        raise PaymentError(f"The limits of the risk tiers are {shares.tolist()}; let them rise between 0 and 1.")
+    return shares
+
+
 def _tiers(
-    practices: Practices, terms: RulesInForce, track: int, own: np.ndarray, region_risk
+    practices: Practices, shares: np.ndarray, track: int, own: np.ndarray, region_risk
 ) -> tuple[np.ndarray, list[str]]:
     """The tier of each patient, 0 the lowest, and how it was found."""
     score, notes = practices.patient("risk_score"), []
@@ -152,14 +165,6 @@ def _tiers(
         region = numbers(region_risk, "region_risk").ravel()
         if not len(region) or not (np.isfinite(region) & (region > 0)).all():
             raise PaymentError("region_risk must hold risk scores above 0; drop missing ones.")
-    shares = np.append(_list_of(terms, "tier_limits"), [terms["track2.complex_limit"]] if track == 2 else [])
-    if not (np.diff(shares, prepend=0, append=1) > 0).all():
-        raise PaymentError(f"The limits of the risk tiers are {shares.tolist()}; let them rise between 0 and 1.")
-    fees = len(_list_of(terms, f"track{track}.care_management_fee"))
-    if fees != len(shares) + 1:
-        raise PaymentError(
-            f"track{track}.care_management_fee has {fees} fees for {len(shares) + 1} tiers; give one for each."
-        )
     tier = np.searchsorted(np.quantile(region, shares), score, side="left")
     if track == 2:
         if "dementia" in practices.patients:

@@ -300,7 +300,7 @@ def calibrate_effort(
     ).rename_axis("outcome")
     work = np.array([1 - after_hours_share, after_hours_share])
     wanted = targets["change"].to_numpy()[None, :2]
-    if np.allclose(np.abs(after.prices - before.prices), 0):
+    if np.allclose(after.prices, before.prices):
         raise PaymentError("FHG and FHO pay the same under these rules, so that no response can be calibrated.")
     responses = _responses(wanted, work, before, after, relative_elasticity)[0]
     if not (np.linalg.eigvalsh(responses) > 0).all():
