@@ -57,6 +57,8 @@ def read(path: Path) -> Mapping:
         raise YamlError(f"{path} cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError:
         raise YamlError(f"{name} is not UTF-8 text; save it as UTF-8.") from None
+    except ValueError as error:
+        raise YamlError(f"{str(path)!r} is no path of a file ({error}); give another.") from None
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if getattr(event, "anchor", None):

@@ -13,22 +13,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from apmkit.contract.record import PAID, Component, Contract, filled
-
-CATEGORIES = {
-    "1": "fee-for-service with no link to quality and value",
-    "2A": "foundational payments for infrastructure and operations",
-    "2B": "pay for reporting",
-    "2C": "pay for performance",
-    "3N": "risk-based payment not linked to quality",
-    "3A": "shared savings, upside only",
-    "3B": "shared savings with downside risk",
-    "4N": "capitated payment not linked to quality",
-    "4A": "population-based payment for a condition or a part of care",
-    "4B": "comprehensive population-based payment",
-    "4C": "integrated finance and delivery",
-}
-"""The categories in the order of the framework, each N first in its group: it is no step towards value."""
+from apmkit.contract.record import Component, Contract, check_contract, filled
+from apmkit.contract.terms import CATEGORIES, PAID
 
 OUTSIDE = "outside the framework"
 
@@ -105,6 +91,7 @@ def classify(contract: Contract) -> Classification:
     >>> classify(gallery("ontario_chc")).nearest
     ('4N',)
     """
+    check_contract(contract)
     one = contract.providers.payer_and_provider_are_one is True
     states = _states(contract.payments, one)
     outcomes = _outcomes(contract.payments, one)

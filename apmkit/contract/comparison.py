@@ -8,7 +8,7 @@ from apmkit.contract.classification import classify
 from apmkit.contract.completeness import completeness
 from apmkit.contract.engines import engines
 from apmkit.contract.preferred_design import design_score, preferred_design
-from apmkit.contract.record import Contract, Gap
+from apmkit.contract.record import Contract, Gap, check_contract
 from apmkit.contract.terms import THEMES
 
 CONTRACT = "Contract"
@@ -23,14 +23,17 @@ def describe(contract: Contract) -> pd.DataFrame:
     >>> describe(gallery("ontario_fho")).loc[("Provider partnerships and the role of physicians", "payee"), "value"]
     'physician group'
     """
+    check_contract(contract)
     rows = {
-        (CONTRACT, field): _words(getattr(contract, field)) for field in ("country", "jurisdiction", "starts", "ends")
+        (CONTRACT, field): in_words(getattr(contract, field)) for field in ("country", "jurisdiction", "starts", "ends")
     }
     for theme, field, value, unconfirmed in contract.fields():
-        rows[THEMES[theme], field] = _words(value) + (" (unconfirmed)" if unconfirmed else "")
-    for name, row in engines(contract).iterrows():
+        rows[THEMES[theme], field] = in_words(value) + (" (unconfirmed)" if unconfirmed else "")
+    for payment, row in zip(contract.payments, engines(contract).itertuples(), strict=True):
         rules = f", rules of {row.rules}" if row.rules else ""
-        rows[THEMES["finance"], f"{name}.engine"] = f"{row.engine}{rules}" if row.engine else f"none: {row.why_none}"
+        own = "".join(f", {name} = {value}" for name, value in (payment.terms | payment.rule_values).items())
+        words = f"{row.engine}{rules}{own}" if row.engine else f"none: {row.why_none}"
+        rows[THEMES["finance"], f"{payment.name}.engine"] = words
     return pd.Series(rows, name="value").rename_axis(["theme", "field"]).to_frame()
 
 
@@ -65,6 +68,8 @@ def compare(a: Contract, b: Contract) -> pd.DataFrame:
     >>> table.iloc[0].iloc[:2].tolist()
     ['3A', '3B']
     """
+    check_contract(a)
+    check_contract(b)
     names = [a.name, b.name if b.name != a.name else f"{b.name} (2)"]
     columns = [_column(contract).rename(name) for contract, name in zip((a, b), names, strict=True)]
     table = pd.concat(columns, axis=1).fillna("")
@@ -82,7 +87,8 @@ def _column(contract: Contract) -> pd.Series:
     return pd.concat([follows, describe(contract)["value"]])
 
 
-def _words(value: object) -> str:
+def in_words(value: object) -> str:
+    """The value of a field as a reader sees it."""
     if value is None:
         return "missing"
     if isinstance(value, Gap):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from apmkit.contract.record import Contract, Gap, filled
+from apmkit.contract.record import Contract, Gap, check_contract, filled
 from apmkit.contract.terms import THEMES
 
 
@@ -26,6 +26,7 @@ def completeness(contract: Contract) -> pd.DataFrame:
     >>> bool((table["filled"] + table["absent"] + table["missing"] == table["fields"]).all())
     True
     """
+    check_contract(contract)
     rows = []
     for theme, _, value, unconfirmed in contract.fields():
         if not (isinstance(value, Gap) and value.gap == "does not apply"):
@@ -48,6 +49,7 @@ def gaps(contract: Contract) -> pd.DataFrame:
     DataFrame
         Columns theme, field, state (missing, unconfirmed, or the stated gap), note.
     """
+    check_contract(contract)
     rows = []
     for theme, name, value, unconfirmed in contract.fields():
         if value is None:

@@ -28,7 +28,9 @@ def read_contract(name: str | Path) -> Contract:
     >>> read_contract("bc_lfp").title
     'British Columbia Longitudinal Family Physician payment model'
     """
-    if isinstance(name, Path) or str(name).endswith((".yml", ".yaml")):
+    if not isinstance(name, str | Path):
+        raise ContractError(f"{name!r} names no contract; give a name of the gallery or the path of a .yml file.")
+    if isinstance(name, Path) or name.endswith((".yml", ".yaml")):
         return Contract.from_yaml(name)
     return gallery(name)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from apmkit.contract.record import Component, Contract, Gap, filled
+from apmkit.contract.record import Component, Contract, Gap, check_contract, filled
 
 VERDICTS = ("met", "partly", "not met", "cannot be told")
 
@@ -40,6 +40,7 @@ def preferred_design(contract: Contract) -> pd.DataFrame:
     >>> preferred_design(gallery("physician_fee_schedule")).loc["fixed", "verdict"]
     'not met'
     """
+    check_contract(contract)
     rows = {criterion: judge(contract) for criterion, judge in CRITERIA.items()}
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "reason", "field"])
     return frame.rename_axis("criterion")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -21,19 +23,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from apmkit import strict_yaml
-from apmkit.contract.terms import PAYMENT_TYPES, TASKS, THEMES
+from apmkit.contract.messages import sentence
+from apmkit.contract.terms import CATEGORIES, PAID, PAYMENT_TYPES, TASKS, THEMES
 from apmkit.errors import ApmkitError
-
-PAID = {
-    "fee_for_service": ("per act",),
-    "salary": ("by time",),
-    "hourly": ("by time",),
-    "capitation": ("in advance",),
-    "shared_savings": ("afterwards",),
-    "episode": ("in advance", "afterwards"),
-    "global_budget": ("in advance", "afterwards"),
-}
-"""When payments of some types are paid; others may be paid in any way."""
 
 
 class ContractError(ApmkitError):
@@ -55,13 +47,22 @@ class _Record(BaseModel):
         return given
 
 
+def _in_calendar(day: str) -> str:
+    try:
+        date.fromisoformat((day + "-01-01")[:10])
+    except ValueError:
+        raise PydanticCustomError("day", "{day} is no day of the calendar", {"day": day}) from None
+    return day
+
+
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Day = Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]
+Day = Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$"), AfterValidator(_in_calendar)]
 Status = Literal["primary", "secondary", "unconfirmed"]
 PaymentType = Literal[tuple(PAYMENT_TYPES)]
 Theme = Literal[tuple(THEMES)]
 Task = Literal[tuple(TASKS)]
+Category = Literal[tuple(CATEGORIES)]
 
 
 class Gap(_Record):
@@ -95,7 +96,7 @@ class _Theme(_Record):
     @model_validator(mode="after")
     def _unconfirmed_fields_are_filled(self):
         for name in self.unconfirmed:
-            if name not in type(self).model_fields or not filled(getattr(self, name)):
+            if name == "unconfirmed" or name not in type(self).model_fields or not filled(getattr(self, name)):
                 raise PydanticCustomError(
                     "unconfirmed", "unconfirmed names {name}, which is not a filled field here", {"name": name}
                 )
@@ -150,6 +151,8 @@ class Component(_Theme):
     targets: tuple[Task, ...] = Field((), description="Tasks that the contract names as what it is for.")
     engine: Text | None = Field(None, description="The function of apmkit.payment that computes it.")
     rules: Text | None = Field(None, description="The rules file that the engine reads.")
+    terms: dict[str, Any] = Field({}, description="Terms that the engine is called with, by name.")
+    rule_values: dict[str, Any] = Field({}, description="Values that replace those of the rules file, by name.")
     no_engine: Text | None = Field(None, description="Why no engine computes it.")
     note: Text | None = Field(None, description="Anything else worth knowing.")
 
@@ -158,6 +161,14 @@ class Component(_Theme):
     def _risk_is_a_field(cls, given: Any) -> Any:
         if given == "shared_risk":
             raise PydanticCustomError("type", "write shared risk as type: shared_savings with downside: true")
+        return given
+
+    @field_validator("terms", "rule_values")
+    @classmethod
+    def _plain(cls, given: dict[str, Any]) -> dict[str, Any]:
+        for name, value in given.items():
+            if not isinstance(value, bool | int | float | str):
+                raise PydanticCustomError("plain", "{name} must be one number, text, true or false", {"name": name})
         return given
 
     @model_validator(mode="after")
@@ -170,6 +181,10 @@ class Component(_Theme):
             raise PydanticCustomError(
                 "engine", "payment {name} needs either engine, or no_engine with the reason", {"name": self.name}
             )
+        for given, needed in (("terms", "engine"), ("rule_values", "rules")):
+            if getattr(self, given) and getattr(self, needed) is None:
+                context = {"name": self.name, "given": given, "needed": needed}
+                raise PydanticCustomError("engine", "payment {name} has {given} without {needed}", context)
         return self
 
 
@@ -228,7 +243,7 @@ class Source(_Record):
 class Placement(_Record):
     """Where somebody else placed the contract in the HCP-LAN framework; it plays no part in `classify`."""
 
-    categories: tuple[Text, ...] = Field(min_length=1)
+    categories: tuple[Category, ...] = Field(min_length=1)
     citation: Text
     status: Status
     difference: Text | None = Field(None, description="Why the derived category differs, where it does.")
@@ -297,7 +312,7 @@ class Contract(_Record):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            raise ContractError(_sentence(error, given, place)) from None
+            raise ContractError(sentence(error, given, place)) from None
 
     def change(self, payment: str | None = None, **values: Any) -> Contract:
         """A copy in which fields of the contract, or of one of its payments, have other values.
@@ -335,7 +350,10 @@ class Contract(_Record):
             yield from _fields("finance", payment, f"{payment.name}.")
 
 
-UNCOUNTED = {"payments", "unconfirmed", "name", "type", "optional", "targets", "engine", "rules", "no_engine", "note"}
+UNCOUNTED = {
+    *("payments", "unconfirmed", "name", "type", "optional", "targets"),
+    *("engine", "rules", "terms", "rule_values", "no_engine", "note"),
+}
 """Fields of themes and payments that say nothing about how much of a contract is known."""
 
 
@@ -346,51 +364,19 @@ def _fields(theme: str, record: _Theme, prefix: str) -> Iterator[tuple[str, str,
             yield theme, prefix + name, getattr(record, name), name in record.unconfirmed
 
 
+def check_contract(given: Any) -> None:
+    """Refuse what is no contract.
+
+    Raises
+    ------
+    ContractError
+        It is something else, for instance a name.
+    """
+    if not isinstance(given, Contract):
+        what = f"{given!r} is no contract"
+        raise ContractError(f"{what}; give one, such as gallery('bc_lfp') or read_contract('mine.yml').")
+
+
 def filled(value: Any) -> bool:
     """Whether a field holds a value: neither missing nor a stated gap."""
     return value is not None and not isinstance(value, Gap)
-
-
-_MESSAGES = {
-    "missing": "is missing",
-    "string_type": "must be a text; put it in quotes",
-    "string_too_short": "is an empty text; write something or leave it out",
-    "bool_type": "must be true or false",
-    "too_short": "needs at least one entry",
-    "tuple_type": "must be a list",
-    "model_type": "must be names with values, one 'name: value' a line",
-    "none_required": "must be left out",
-}
-
-
-def _sentence(error: ValidationError, given: Any, file: str) -> str:
-    """The first thing that is wrong, with file, line, field and remedy."""
-    first = error.errors()[0]
-    line, path = getattr(given, "line", None), []
-    for part in [*first["loc"], *([first["ctx"]["key"]] if first["type"] == "unknown_field" else [])]:
-        if isinstance(given, list | tuple) and isinstance(part, int):
-            given = given[part]
-            path.append(str(part + 1))
-            line = getattr(given, "line", line)
-        elif isinstance(given, dict) and part in given:
-            line = getattr(given, "lines", {}).get(part, line)
-            given = given[part]
-            path.append(part)
-        elif first["type"] == "missing":
-            path.append(str(part))
-    place = file if line is None else f"{file}, line {line}"
-    field = ".".join(path)
-    if first["type"] == "literal_error":
-        allowed = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        near = difflib.get_close_matches(str(given), allowed, n=1)
-        meant = f"did you mean {near[0]}?" if near else f"write {', '.join(allowed[:-1])} or {allowed[-1]}."
-        return f"{place}: {field} cannot be {given!r}; {meant}"
-    if first["type"] == "string_pattern_mismatch":
-        wanted = {"^[a-z]": "small letters, digits and _", r"^\d{4}": "a day as YYYY-MM-DD (or YYYY, in quotes)"}
-        want = next((w for start, w in wanted.items() if first["ctx"]["pattern"].startswith(start)), "a doi, 10. ...")
-        return f"{place}: {field} is {given!r}, but must be {want}."
-    if first["type"] in _MESSAGES:
-        return f"{place}: {field or 'a contract'} {_MESSAGES[first['type']]}."
-    # Messages of pydantic name no field; those written here do.
-    message = f"{field}: {first['msg']}" if "url" in first else first["msg"]
-    return f"{place}: {message}" if message.endswith(("?", ".")) else f"{place}: {message}."

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from apmkit.contract.record import Component, Contract, filled
+from apmkit.contract.record import Component, Contract, check_contract, filled
 from apmkit.contract.terms import TASKS
 
 LEVELS = ("paid per act", "paid in advance", "paid by time", "rewarded", "not paid", "discouraged", "cannot be told")
@@ -102,15 +102,15 @@ def tasks(contract: Contract) -> pd.DataFrame:
     >>> task_matrix(gallery("cpc_plus_track_1")).loc["Visits in person"].to_dict()
     {'fees': 'paid per act', 'care_management_fee': 'not paid', 'incentive': 'cannot be told'}
     """
+    check_contract(contract)
     rows = [(TASKS[task], payment.name, *_support(payment, task)) for task in TASKS for payment in contract.payments]
     return pd.DataFrame(rows, columns=["task", "payment", "level", "reason"])
 
 
 def task_matrix(contract: Contract) -> pd.DataFrame:
     """The levels of `tasks` as a matrix: one row a task, one column a payment."""
-    names = [payment.name for payment in contract.payments]
     table = tasks(contract).pivot(index="task", columns="payment", values="level")
-    return table.loc[list(TASKS.values()), names]
+    return table.loc[list(TASKS.values()), [payment.name for payment in contract.payments]]
 
 
 def _support(payment: Component, task: str) -> tuple[str, str]:

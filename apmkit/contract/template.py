@@ -58,6 +58,8 @@ def template(name: str = "my_contract") -> str:
                 f"      # targets: [visits]     # where the contract names the tasks: {', '.join(TASKS)}\n"
                 "      # optional: true        # where the provider may choose it or leave it\n"
                 "      no_engine: not yet looked for   # or engine: a function of apmkit.payment, and its rules: file\n"
+                "      # terms: {model: FHN}          # your own terms of the engine\n"
+                "      # rule_values: {hard_cap: 60000}  # your own values in place of those of the rules\n"
             )
     return "".join([*text, _TAIL.format(themes=", ".join(THEMES))])
 

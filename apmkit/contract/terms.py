@@ -15,6 +15,17 @@ PAYMENT_TYPES = {
 }
 """The types of payment and what each means."""
 
+PAID = {
+    "fee_for_service": ("per act",),
+    "salary": ("by time",),
+    "hourly": ("by time",),
+    "capitation": ("in advance",),
+    "shared_savings": ("afterwards",),
+    "episode": ("in advance", "afterwards"),
+    "global_budget": ("in advance", "afterwards"),
+}
+"""When payments of some types are paid; others may be paid in any way."""
+
 THEMES = {
     "population": "Population and scope of care",
     "measurement": "Benchmarking, metrics, data and technology",
@@ -36,3 +47,18 @@ TASKS = {
     "complex": "Care of a panel with complex patients",
 }
 """The tasks by the name that `targets` uses."""
+
+CATEGORIES = {
+    "1": "fee-for-service with no link to quality and value",
+    "2A": "foundational payments for infrastructure and operations",
+    "2B": "pay for reporting",
+    "2C": "pay for performance",
+    "3N": "risk-based payment not linked to quality",
+    "3A": "shared savings, upside only",
+    "3B": "shared savings with downside risk",
+    "4N": "capitated payment not linked to quality",
+    "4A": "population-based payment for a condition or a part of care",
+    "4B": "comprehensive population-based payment",
+    "4C": "integrated finance and delivery",
+}
+"""The categories in the order of the framework, each N first in its group: it is no step towards value."""

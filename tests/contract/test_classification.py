@@ -17,7 +17,7 @@ from apmkit.contract import (
     placements,
     task_matrix,
 )
-from apmkit.contract.record import PAID
+from apmkit.contract.terms import PAID
 
 PAYMENT = {
     "amount": "as agreed", "base": "each patient", "scope": "total cost", "part": "main", "risk_adjustment": "none",

@@ -5,7 +5,23 @@ import json
 
 import pytest
 
-from apmkit.contract import Contract, ContractError, Gap, classify, completeness, gallery, gaps, read_contract, template
+from apmkit.contract import (
+    Contract,
+    ContractError,
+    Gap,
+    category_moves,
+    classify,
+    compare,
+    completeness,
+    describe,
+    design_score,
+    engines,
+    gallery,
+    gaps,
+    read_contract,
+    task_matrix,
+    template,
+)
 
 HEAD = "name: mine\ntitle: Mine\ncountry: US\n"
 FINANCE = "finance:\n  payments:\n    - name: fees\n      type: fee_for_service\n      engine: fee_for_service\n"
@@ -66,6 +82,18 @@ def test_the_shortest_contract_reads(write):
         (HEAD.replace("mine", "Mine!") + FINANCE, "name is 'Mine!', but must be small letters, digits and _."),
         (HEAD + "starts: 2010\n" + FINANCE, "line 4: starts must be a text; put it in quotes."),
         (HEAD + 'starts: "in 2010"\n' + FINANCE, "starts is 'in 2010', but must be a day as YYYY-MM-DD"),
+        (HEAD + "starts: 2010-13-45\n" + FINANCE, "line 4: 2010-13-45 is no day of the calendar."),
+        (
+            HEAD + FINANCE + "placement: {categories: [9Z], citation: A, status: primary}\n",
+            "line 9: placement.categories.1 cannot be '9Z'; write 1, 2A,",
+        ),
+        (
+            HEAD + FINANCE + "      unconfirmed: [unconfirmed]\n",
+            "unconfirmed names unconfirmed, which is not a filled field here.",
+        ),
+        (HEAD + FINANCE + "      terms: [track]\n", "line 9: finance.payments.1.terms must be names with values"),
+        (HEAD + FINANCE + "      terms: {track: [1]}\n", "line 9: track must be one number, text, true or false."),
+        (HEAD + FINANCE + "      rule_values: {rate: 1}\n", "line 6: payment fees has rule_values without rules."),
         (HEAD + "population: 3\n" + FINANCE, "line 4: population must be names with values"),
         (HEAD + "population:\n  covered: ''\n" + FINANCE, "line 5: population.covered is an empty text"),
         (HEAD + FINANCE + "sources:\n  - citation: A book\n    status: primary\n", "sources.1.supports is missing."),
@@ -115,6 +143,20 @@ def test_whatever_stands_in_a_field_the_contract_reads_or_one_sentence_says_what
         assert sentence.startswith("junk: ")
         assert sentence.endswith((".", "?"))
         assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("name", [None, 3, ["bc_lfp"], "a\0b.yml"], ids=repr)
+def test_what_can_be_neither_a_name_nor_a_file_is_refused(name):
+    with pytest.raises(ContractError, match=r"names no contract; give a name|is no path of a file"):
+        read_contract(name)
+
+
+@pytest.mark.parametrize(
+    "function", [classify, category_moves, compare, completeness, describe, design_score, engines, gaps, task_matrix]
+)
+def test_a_name_in_place_of_a_contract_is_refused_with_what_to_give(function):
+    with pytest.raises(ContractError, match=r"'bc_lfp' is no contract; give one, such as gallery\('bc_lfp'\)"):
+        function(*["bc_lfp"] * (2 if function is compare else 1))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
