@@ -47,7 +47,8 @@ A study has three parts that carry its name. For ``us/example``:
    compared with each other.
 
    Every parameter has a default, one line of description, and a closed set of values: `Literal`, `bool`, an `int` or
-   `float` with ``ge`` and ``le``, or a tuple of a `Literal`. A rule between parameters is a pydantic
+   `float` with ``ge`` and ``le``, or a tuple of a `Literal`. Only a `NameOrFile` lets the user give a file of their own
+   beside names; a result carries its checksum. A rule between parameters is a pydantic
    ``model_validator(mode="after")`` that raises `ValueError` with one sentence. The estimation reads nothing but its
    parameters and registered data, and draws random numbers from a seed, so that a sweep gives the same numbers on any
    number of workers.
@@ -160,7 +161,7 @@ class Result:
             "estimates": estimates,
             "sentences": list(self.sentences),
             "notes": list(self.notes),
-            "data": {name: datasets.checksum(name) for name in self.study.data},
+            "data": {n: datasets.checksum(n) for n in self.study.data} | self.parameters.checksums(),
             "versions": versions(),
         }
 
@@ -282,7 +283,7 @@ class Study:
         return pd.DataFrame(rows, columns=["name", "meaning", "default", "allowed"])
 
     def _fault(self, error) -> str:
-        if not error["loc"]:
+        if not error["loc"] or error["type"] == "value_error":
             return error["msg"].removeprefix("Value error, ").rstrip(".")
         name = str(error["loc"][0])
         known = list(self.Parameters.model_fields)

@@ -1,15 +1,18 @@
 """Parameters are refused in one sentence; the registry, the classes and the notebooks agree."""
 
 import ast
+import hashlib
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 import nbformat
 import pytest
 from pydantic import Field
 
 from apmkit import studies
+from apmkit.contract import read_contract
 from apmkit.studies import Parameters, StudyError
+from apmkit.studies.parameters import NameOrFile
 
 REAL = studies.names()
 
@@ -124,6 +127,61 @@ def test_a_class_that_leaves_a_parameter_open_cannot_be_written():
 
         class Bare(Parameters):
             bare: bool = Field(False)
+
+
+class OwnFile(Parameters):
+    contract: Annotated[str, NameOrFile(("bc_lfp", "ontario_fho"), read_contract)] = Field(
+        "bc_lfp", description="A contract."
+    )
+
+
+OWN = studies.Study("us/own", "Own", "Simulation", (), OwnFile, estimate=print)
+CONTRACT = """name: mine
+title: Mine
+country: US
+finance:
+  payments:
+    - name: fees
+      type: fee_for_service
+      engine: fee_for_service
+"""
+
+
+def test_a_parameter_can_be_a_name_or_a_file_which_is_read_before_anything_runs(tmp_path, monkeypatch):
+    file = tmp_path / "mine.yml"
+    file.write_text(CONTRACT, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    given = OWN.parameters(contract="mine.yml")
+    assert given.contract == str(file)
+    assert given == OWN.parameters(contract=file)
+    assert OWN.each_alone(contract="mine.yml").contract == str(file)
+    assert given.checksums() == {"contract": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert OWN.parameters().checksums() == {}
+    assert OwnFile.choices("contract") == ("bc_lfp", "ontario_fho")
+    assert OwnFile.allowed("contract") == "bc_lfp, ontario_fho, or the path of a .yml file"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("ontario", "contract='ontario' is not allowed; give one of bc_lfp, ontario_fho, or the path of a .yml file."),
+        ("/etc/hostname", "contract='/etc/hostname' is not allowed; give one of bc_lfp"),
+        (5, "contract=5 is not allowed; give one of bc_lfp"),
+        (None, "contract=None is not allowed; give one of bc_lfp"),
+        (["bc_lfp"], "contract=['bc_lfp'] is not allowed; give one of bc_lfp"),
+        ("absent.yml", "absent.yml cannot be read: No such file or directory."),
+        ("a\0.yml", "us/own: 'a\\x00.yml' is no path of a file (embedded null byte); give another."),
+        ("wrong.yml", "us/own: wrong.yml, line 4: YAML reads yes as a truth value; put it in quotes, or write true"),
+        (".", "contract='.' is not allowed; give one of bc_lfp"),
+    ],
+)
+def test_a_file_that_is_absent_or_wrong_is_refused_in_its_own_sentence(tmp_path, monkeypatch, given, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.yml").write_text(CONTRACT.replace("finance", "jurisdiction: yes\nfinance"), encoding="utf-8")
+    with pytest.raises(StudyError) as refused:
+        OWN.parameters(contract=given)
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_parameter_table_gives_name_meaning_default_and_allowed(toy):
