@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -18,17 +19,17 @@ from apmkit.payment.practices import Practices
 from apmkit.payment.primary_care_first import primary_care_first
 from apmkit.payment.result import Payment
 from apmkit.studies import Parameters, Result, Study
-from apmkit.studies.us_upfront_payment_aco import MONTHS, YEARS, Assumptions, aco_months, aco_years
+from apmkit.studies.us_upfront_payment_aco import MONTHS, YEARS, Assumptions, aco_months, aco_years, advance_of
 
 MODELS = {
     "fee_for_service": "Fee-for-service",
-    "cpc_plus_1": "CPC+ Track 1†",
-    "cpc_plus_2": "CPC+ Track 2†",
-    "primary_care_first": "Primary Care First†",
+    "cpc_plus_1": "CPC+ Track 1",
+    "cpc_plus_2": "CPC+ Track 2",
+    "primary_care_first": "Primary Care First",
     "shared_savings": "Shared savings alone",
-    "advance": "Shared savings, advanced†",
+    "advance": "Shared savings, advanced",
 }
-"""Words for each way of payment; † marks those whose rules have values that are not fully confirmed."""
+"""Words for each way of payment; `label` marks those whose rules are in doubt."""
 N_PRACTICES = 40
 PHYSICIANS_PER_NURSE = 4
 FIXED_SHARE = 0.8
@@ -106,6 +107,19 @@ class Start:
         return left / self.physicians / YEARS
 
 
+@cache
+def mark(model: str) -> str:
+    """† where the model pays by values of rules that are unconfirmed or only partly confirmed, else nothing."""
+    few = apm.synthetic_practices("US", n_practices=1, patients_per_physician=50)
+    paid = {**_yearly(few, Assumptions()), "advance": advance_of(Assumptions())}
+    return "†" if model in paid and paid[model].unconfirmed else ""
+
+
+def label(model: str) -> str:
+    """Words for a model in figures and tables, marked."""
+    return MODELS[model] + mark(model)
+
+
 def start(
     parameters: UpfrontPaymentParameters,
     assumptions: Assumptions | None = None,
@@ -132,12 +146,7 @@ def start(
         practices = apm.synthetic_practices(
             "US", n_practices=N_PRACTICES, physicians=parameters.physicians, seed=parameters.seed
         )
-    payments = {
-        "fee_for_service": fee_for_service(practices, on=PAID_ON),
-        "cpc_plus_1": cpc_plus(practices, on=PAID_ON, track=1, quality=a.earned, utilisation=a.earned),
-        "cpc_plus_2": cpc_plus(practices, on=PAID_ON, track=2, quality=a.earned, utilisation=a.earned),
-        "primary_care_first": primary_care_first(practices, on=PAID_ON, adjustment=a.adjustment),
-    }
+    payments = _yearly(practices, a)
     fees = payments["fee_for_service"].total
     before, costs, nurse = _costs(practices, fees, parameters, a)
     spending = practices.patient("spending").mean()
@@ -162,6 +171,16 @@ def start(
         kind: _equal_totals(practices, payments, before, nurse, costs, claims, kind, parameters, a) for kind in opens
     }
     return Start(practices, before, nurse, payments, aco, paid, equal)
+
+
+def _yearly(practices: Practices, a: Assumptions) -> dict[str, Payment]:
+    """What each model pays practices for a year."""
+    return {
+        "fee_for_service": fee_for_service(practices, on=PAID_ON),
+        "cpc_plus_1": cpc_plus(practices, on=PAID_ON, track=1, quality=a.earned, utilisation=a.earned),
+        "cpc_plus_2": cpc_plus(practices, on=PAID_ON, track=2, quality=a.earned, utilisation=a.earned),
+        "primary_care_first": primary_care_first(practices, on=PAID_ON, adjustment=a.adjustment),
+    }
 
 
 def _costs(practices, fees, parameters, a):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from apmkit.payment.cash_flow import CashFlow
 from apmkit.plots import PALETTE, name_ends
-from apmkit.studies.us_upfront_payment import MODELS, Start
+from apmkit.studies.us_upfront_payment import Start, label
 from apmkit.studies.us_upfront_payment_aco import MONTHS, YEARS
 
 COLOURS = {
@@ -49,7 +49,7 @@ def arrivals(started: Start, months: int = 36):
         ax.bar(by_month.index, taken, width=0.9, color=COLOURS[model], alpha=0.45)
         ax.axhline(cost, color=PALETTE["grey"], lw=1, ls="--")
         ax.axhline(0, color=PALETTE["grey"], lw=0.7)
-        ax.set_title(MODELS[model], fontsize="small", color=COLOURS[model])
+        ax.set_title(label(model), fontsize="small", color=COLOURS[model])
         ax.set_xticks(range(0, months + 1, 12))
     grid[1, 0].set_ylabel("Money of the month, USD a physician")
     for ax in grid[-1]:
@@ -68,7 +68,7 @@ def balances(flows: Mapping[str, CashFlow], started: Start, *, months: int = MON
         low = flow.table["lowest"].groupby(level="month").sum().loc[:months] / started.physicians.sum()
         ax.plot(low.index, low, color=COLOURS[model], lw=1.7)
         ax.plot(low.idxmin(), low.min(), "o", color=COLOURS[model], ms=5)
-        ends[MODELS[model]] = (low.iloc[-1], COLOURS[model])
+        ends[label(model)] = (low.iloc[-1], COLOURS[model])
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
     name_ends(ax, months, ends)
     ax.set_xticks(range(0, months + 1, 12))
@@ -84,7 +84,7 @@ def totals(started: Start, table: pd.DataFrame):
     physicians = started.physicians
     before = (started.before / physicians).median()
     after = ((started.before + started.nurse) / physicians).median()
-    rows = table["pay"].rename(MODELS)
+    rows = table["pay"].rename(label)
     ax.barh(rows.index, rows, color=[COLOURS[model] for model in table.index])
     for where, value in enumerate(rows):
         ax.text(value, where, f" {value:,.0f} ", va="center", ha="right", fontsize="small", color="white")
@@ -108,7 +108,7 @@ def who_can_start(started: Start, *, days: int = 365, chosen: int = 60):
         needed = 365 * flow.by_practice["working_capital"] / started.before
         share = 100 * (needed.to_numpy()[:, None] <= at).mean(axis=0)
         ax.plot(at, share, color=COLOURS[model], lw=1.8, drawstyle="steps-post")
-        ends[MODELS[model]] = (share[-1], COLOURS[model])
+        ends[label(model)] = (share[-1], COLOURS[model])
     ax.axvline(chosen, color=PALETTE["grey"], lw=1, ls=":")
     ax.set_ylim(-3, 105)
     name_ends(ax, days, ends)
@@ -125,7 +125,7 @@ def need_by_size(days: pd.DataFrame, models: tuple[str, ...], *, chosen: int = 6
             grouped = part.groupby("physicians")[model]
             low, middle, high = (grouped.quantile(q) for q in (0.25, 0.5, 0.75))
             ax.vlines(middle.index + offset, low, high, color=COLOURS[model], lw=1.2)
-            ax.plot(middle.index + offset, middle, "o-", color=COLOURS[model], ms=4, lw=1.4, label=MODELS[model])
+            ax.plot(middle.index + offset, middle, "o-", color=COLOURS[model], ms=4, lw=1.4, label=label(model))
         ax.axhline(chosen, color=PALETTE["grey"], lw=1, ls=":")
         ax.set_title(nurse, fontsize="medium")
         ax.set_xlabel("Physicians in the practice")
@@ -144,7 +144,7 @@ def advance_by_savings(savings: pd.DataFrame, minimum: float, chosen: float):
     for column, model in (("kept_alone", "shared_savings"), ("kept_advanced", "advance")):
         values = savings[column] / 1e6
         ax.plot(rate, values, color=COLOURS[model], lw=1.8)
-        ends[MODELS[model]] = (values.iloc[-1], COLOURS[model])
+        ends[label(model)] = (values.iloc[-1], COLOURS[model])
     ax.plot(rate, savings["balance"] / 1e6, color=PALETTE["grey"], lw=1.4, ls="--")
     ends["never paid back"] = (savings["balance"].iloc[-1] / 1e6, PALETTE["grey"])
     ax.axvline(100 * minimum, color=PALETTE["light"], lw=1)

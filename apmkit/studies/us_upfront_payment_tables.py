@@ -9,10 +9,10 @@ import pandas as pd
 
 import apmkit as apm
 from apmkit.studies.us_upfront_payment import (
-    MODELS,
     PHYSICIANS_PER_NURSE,
     Start,
     UpfrontPaymentParameters,
+    label,
     start,
 )
 from apmkit.studies.us_upfront_payment_aco import Assumptions, aco_years, advance_of
@@ -133,6 +133,7 @@ def doubtful_values(started: Start) -> pd.DataFrame:
         rules = paid.rules[paid.rules["status"].isin(_DOUBTFUL)]
         if len(rules):
             parts.append(
-                rules.assign(model=MODELS[model])[["model", "parameter", "value", "unit", "status", "citation"]]
+                rules.assign(model=label(model))[["model", "parameter", "value", "unit", "status", "citation"]]
             )
-    return pd.concat(parts, ignore_index=True).drop_duplicates(["model", "parameter"])
+    empty = pd.DataFrame(columns=["model", "parameter", "value", "unit", "status"])
+    return pd.concat([empty, *parts], ignore_index=True).drop_duplicates(["model", "parameter"])

@@ -13,13 +13,20 @@ if TYPE_CHECKING:
 
 NAMES = {
     "fee_for_service": "fee-for-service",
-    "cpc_plus_1": "CPC+ Track 1†",
-    "cpc_plus_2": "CPC+ Track 2†",
-    "primary_care_first": "Primary Care First†",
+    "cpc_plus_1": "CPC+ Track 1",
+    "cpc_plus_2": "CPC+ Track 2",
+    "primary_care_first": "Primary Care First",
     "shared_savings": "shared savings alone",
-    "advance": "shared savings with the advance†",
+    "advance": "shared savings with the advance",
 }
-"""Models inside a sentence, marked as in `MODELS`."""
+"""Models inside a sentence; `named` marks those whose rules are in doubt."""
+
+
+def named(model: str) -> str:
+    """A model inside a sentence, marked."""
+    from apmkit.studies.us_upfront_payment import mark
+
+    return NAMES[model] + mark(model)
 
 
 def usd(value: float) -> str:
@@ -39,7 +46,7 @@ def share_in_words(share: float) -> str:
 
 def finding(table: pd.DataFrame, parameters: UpfrontPaymentParameters) -> tuple[str, ...]:
     """The answer: what the model chosen needs as it pays, what timing alone asks for, and for whom it lasts."""
-    row, name = table.loc[parameters.model], NAMES[parameters.model]
+    row, name = table.loc[parameters.model], named(parameters.model)
     others = table["need_equal_totals"].drop(parameters.model)
     least = others.idxmin()
     return (
@@ -47,15 +54,15 @@ def finding(table: pd.DataFrame, parameters: UpfrontPaymentParameters) -> tuple[
         f"in cash: under {name} {share_in_words(row['can_start'])} can pay all bills for five years. To do so the "
         f"median practice would need {usd(row['need'])} a physician.",
         f"With the same total for every model, the timing of {name} by itself asks for "
-        f"{usd(row['need_equal_totals'])}, that of {NAMES[least]} for {usd(others[least])}. These are calculations "
+        f"{usd(row['need_equal_totals'])}, that of {named(least)} for {usd(others[least])}. These are calculations "
         "on assumed costs, without intervals.",
     )
 
 
 def in_short(table: pd.DataFrame) -> str:
     """Who can start as the models pay."""
-    able = [NAMES[model] for model, share in table["can_start"].items() if share >= 0.9]
-    unable = [NAMES[model] for model, share in table["can_start"].items() if share <= 0.1]
+    able = [named(model) for model, share in table["can_start"].items() if share >= 0.9]
+    unable = [named(model) for model, share in table["can_start"].items() if share <= 0.1]
     parts = [f"at least nine in ten can start under {listed(able)}"] if able else []
     parts += [f"at most one in ten can start under {listed(unable)}"] if unable else []
     text = "; ".join(parts) or "no model is clear for or against"
@@ -69,8 +76,8 @@ def equal_totals_in_words(table: pd.DataFrame, started: Start) -> str:
     low, high = existing.idxmin(), existing.idxmax()
     month = {m: int(flows[m].by_practice["lowest_month"].median()) for m in flows}
     text = (
-        f"At the median, a practice that exists needs {usd(existing[low])} a physician under {NAMES[low]} and "
-        f"{usd(existing[high])} under {NAMES[high]}; one that opens anew needs {usd(new[low])} and {usd(new[high])}. "
+        f"At the median, a practice that exists needs {usd(existing[low])} a physician under {named(low)} and "
+        f"{usd(existing[high])} under {named(high)}; one that opens anew needs {usd(new[low])} and {usd(new[high])}. "
     )
     if started.nurse.sum() > 0:
         gap = existing["advance"] - existing["shared_savings"]
@@ -94,8 +101,8 @@ def as_paid_in_words(table: pd.DataFrame, started: Start) -> str:
     low, high = upfront.idxmin(), upfront.idxmax()
     aco = extra["shared_savings"]
     return (
-        f"A year of the nurse costs {usd(nurse)} a physician. Above fee-for-service, {NAMES[low]} pays "
-        f"{usd(upfront[low])} a year and {NAMES[high]} {usd(upfront[high])}. At this savings rate the ACO brings "
+        f"A year of the nurse costs {usd(nurse)} a physician. Above fee-for-service, {named(low)} pays "
+        f"{usd(upfront[low])} a year and {named(high)} {usd(upfront[high])}. At this savings rate the ACO brings "
         f"{usd(aco)}" + (", less than the nurse costs." if aco < nurse else ", more than the nurse costs, but later.")
     )
 
@@ -105,7 +112,7 @@ def below_zero_in_words(table: pd.DataFrame) -> str:
     months = table["months_below"]
 
     def told(model: str) -> str:
-        return f"{months[model]:.0f} under {NAMES[model]}"
+        return f"{months[model]:.0f} under {named(model)}"
 
     return (
         "Months of 60 in which the median practice is below zero at some time: "
@@ -120,10 +127,10 @@ def range_in_words(table: pd.DataFrame, models: tuple[str, ...]) -> str:
         column = table[model]
         largest = (column - column["As chosen"]).abs().idxmax()
         if column.max() - column.min() < 50:
-            parts.append(f"under {NAMES[model]} it stays at {usd(column.iloc[0])}")
+            parts.append(f"under {named(model)} it stays at {usd(column.iloc[0])}")
         else:
             parts.append(
-                f"under {NAMES[model]} it runs from {usd(column.min())} to {usd(column.max())}, moved most by "
+                f"under {named(model)} it runs from {usd(column.min())} to {usd(column.max())}, moved most by "
                 f'"{largest[0].lower() + largest[1:]}"'
             )
     return f"Over {len(table)} sets of choices the median need moves: {'; '.join(parts)}."
@@ -135,7 +142,7 @@ def size_in_words(days: pd.DataFrame, model: str) -> str:
     small, large = medians.index.get_level_values("physicians").min(), 4
     shared, whole = medians["Nurses shared", small], medians["Whole nurses only", small]
     text = (
-        f"Under {NAMES[model]} the median practice with {count(int(small), 'physician')} needs {shared:.0f} days "
+        f"Under {named(model)} the median practice with {count(int(small), 'physician')} needs {shared:.0f} days "
         f"of costs if nurses are shared and {whole:.0f} if it must hire a whole one"
     )
     if ("Whole nurses only", large) in medians.index:

@@ -93,12 +93,12 @@ def test_a_lag_matters_to_a_practice_that_opens_and_not_to_one_that_exists():
     assert need[False, 3] > need[False, 1] > need[True, 1]
 
 
-def test_models_marked_with_a_dagger_are_those_with_values_in_doubt(started):
-    marked = {model for model, name in upfront.MODELS.items() if name.endswith("†")}
+def test_models_are_marked_where_and_only_where_their_rules_are_in_doubt(started):
     paid = {**started.payments, "advance": advance_of(Assumptions())}
+    marked = {model for model in upfront.MODELS if upfront.label(model).endswith("†")}
     assert marked == {model for model, payment in paid.items() if payment.unconfirmed}
-    assert marked == {model for model, name in words.NAMES.items() if name.endswith("†")}
-    assert set(tables.doubtful_values(started)["model"]) == {upfront.MODELS[model] for model in marked}
+    assert marked == {model for model in upfront.MODELS if words.named(model).endswith("†")}
+    assert set(tables.doubtful_values(started)["model"]) == {upfront.label(model) for model in marked}
 
 
 def test_published_advances_add_up_and_no_aco_gives_back_more_than_it_got():
@@ -152,7 +152,7 @@ def test_a_whole_nurse_costs_the_solo_physician_the_share_of_four():
 
 def test_figures_draw_every_model(started, table):
     for ax in (figures.balances(started.paid, started), figures.who_can_start(started)):
-        assert {text.get_text() for text in ax.texts} == set(upfront.MODELS.values())
+        assert {text.get_text() for text in ax.texts} == set(map(upfront.label, upfront.MODELS))
     assert len(figures.totals(started, table).patches) == len(upfront.MODELS)
     assert len(figures.arrivals(started).figure.axes) == len(upfront.MODELS)
 
