@@ -77,6 +77,8 @@ def settle(year, aco, exceptions, file, unknown_revenue, format_):
     Every published ACO-year, with those you added, is settled by the rules of its year and compared with what CMS
     published. What differs, and what the published columns do not settle by the rule alone, is listed with its reason.
     """
+    if file is not None and exceptions:
+        raise click.UsageError("--exceptions compares with what CMS published: leave it out, or leave out --file.")
     from apmkit.payment.mssp import explain_settlement, published_aco_years, reconcile_mssp, settle_mssp
 
     acos = _own(file) if file else _published()
@@ -115,14 +117,32 @@ def _published() -> pd.DataFrame:
 def _own(file: Path) -> pd.DataFrame:
     import pandas as pd
 
-    if file.suffix == ".parquet":
-        import duckdb
-
-        frame = duckdb.read_parquet(str(file)).df()
-    elif file.suffix == ".csv":
-        frame = pd.read_csv(file, dtype={"track": str, "aco_id": str})
-    else:
+    kind = file.suffix.lower()
+    if kind not in (".csv", ".parquet"):
         raise click.UsageError(f"{file.name} is neither .csv nor .parquet: save it as one of them.")
+    try:
+        if kind == ".parquet":
+            import duckdb
+
+            frame = duckdb.read_parquet(str(file)).df()
+        else:
+            frame = pd.read_csv(file, dtype={"track": str, "aco_id": str}, skipinitialspace=True, encoding="utf-8-sig")
+    except Exception as error:  # each reader has its own errors, none of them in words for a user
+        if isinstance(error, UnicodeDecodeError):
+            reason = "it is not in UTF-8: save it as CSV UTF-8"
+        elif file.stat().st_size == 0 or isinstance(error, pd.errors.EmptyDataError):
+            reason = "it is empty: give a header and one row per ACO and year"
+        else:
+            reason = f"it is damaged or no {kind[1:]} file: save it again"
+        raise click.UsageError(f"{file.name} cannot be read; {reason}.") from None
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise click.UsageError(f"{file.name} has rows with more cells than its header: look for commas inside numbers.")
+    if twice := [name for name in frame if name.removesuffix(".1") != name and name.removesuffix(".1") in frame]:
+        raise click.UsageError(f"{file.name} has the column {twice[0].removesuffix('.1')} twice: keep one.")
+    if len(frame.columns) == 1 and ";" in frame.columns[0]:
+        raise click.UsageError(
+            f"{file.name} separates cells by semicolons: save it with commas, and points in numbers."
+        )
     if "ABtotBnchmk" in frame:
         raise click.UsageError(
             f"{file.name} is a file as CMS publishes it: write apmkit datasets add mssp {file}, then apmkit settle."

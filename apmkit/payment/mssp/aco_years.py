@@ -11,6 +11,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.rulebook import Rulebook, RulesInForce
+from apmkit.payment.tables import has_optional
 
 FIRST_YEAR = 2013
 _LAST_YEAR = 2100
@@ -24,6 +25,9 @@ _AMOUNTS = (
     "disaster_adjustment",
     "advance_investment_balance",
 )
+_NEEDED = ("year", "track", "benchmark", "expenditures")
+_ABOVE_ZERO = {"benchmark": "the total benchmark", "participant_revenue": "the Part A and B revenue"}
+_OTHERS = ("aco_id", "revenue_category", "agreement_start")
 _SHARES = {
     "quality_score": 1.0,
     "final_sharing_rate": 1.0,
@@ -47,15 +51,27 @@ class AcoYears:
     def __post_init__(self):
         if not isinstance(self.frame, pd.DataFrame):
             raise PaymentError(f"acos must be a DataFrame with one row per ACO-year, not {type(self.frame).__name__}.")
+        if not isinstance(self.rules, Rulebook):
+            raise PaymentError(
+                f"rules is of type {type(self.rules).__name__}; give a Rulebook, as rulebook('mssp') does."
+            )
         if self.frame.empty:
             raise PaymentError("There are no ACO-years: give a table with at least one row.")
-        for column in ("year", "track", "benchmark", "expenditures"):
+        names = self.frame.columns
+        if names.has_duplicates:
+            raise PaymentError(f"The table of ACO-years has the column {names[names.duplicated()][0]} twice; keep one.")
+        for column in _NEEDED:
             if column not in self.frame:
-                near = difflib.get_close_matches(column, map(str, self.frame.columns), n=1)
+                alike = {str(name).strip().lower(): name for name in names}
+                near = difflib.get_close_matches(column, alike, n=1)
                 raise PaymentError(
                     f"The table of ACO-years has no column {column}; "
-                    + (f"rename {near[0]}." if near else "year, track, benchmark and expenditures are always needed.")
+                    + (f"rename {alike[near[0]]!r}." if near else f"{', '.join(_NEEDED)} are always needed.")
                 )
+        for column in (*_SHARES, *_AMOUNTS, *_OTHERS):
+            has_optional(self.frame, column, "ACO-years")
+        if "aco_id" in self.frame and (unnamed := self.frame["aco_id"].isna().to_numpy()).any():
+            raise PaymentError(f"Row {self.frame.index[unnamed][0]} has no aco_id; name every ACO or drop the column.")
         if "aco_id" in self.frame and (twice := self.frame.duplicated(["year", "aco_id"]).to_numpy()).any():
             raise PaymentError(
                 f"{self.place(twice)} has more than one row; give each ACO one row a year, and settle the two halves "
@@ -97,9 +113,11 @@ class AcoYears:
         if column not in self.frame:
             return np.full(len(self.frame), np.nan)
         try:
+            if getattr(self.frame[column].dtype, "kind", "O") in "mMc":
+                raise TypeError
             values = self.frame[column].to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
-            raise PaymentError(f"Column {column} holds text; give numbers, without $, % and commas.") from None
+            raise self._no_number(column) from None
         if (wrong := np.isinf(values)).any():
             raise PaymentError(f"{self.place(wrong)}: {column} is infinite; give a number or leave it empty.")
         if column in _SHARES:
@@ -109,12 +127,20 @@ class AcoYears:
         if column == "disaster_adjustment":
             self._refuse(values > 0, column, values, "write what the loss shrinks by as a negative amount")
         elif column.startswith("met_"):
-            self._refuse(values > 1, column, values, "write True or False")
-        elif column == "participant_revenue":
-            self._refuse(values <= 0, column, values, "give the Part A and B revenue in USD, above 0")
+            self._refuse(~np.isnan(values) & ~np.isin(values, (0, 1)), column, values, "write True or False")
+        elif column in _ABOVE_ZERO:
+            self._refuse(values <= 0, column, values, f"give {_ABOVE_ZERO[column]} in USD, above 0")
         else:
             self._refuse(values < 0, column, values, "it cannot be negative")
         return values
+
+    def _no_number(self, column: str) -> PaymentError:
+        given = self.frame[column]
+        wrong = (pd.to_numeric(given.astype(object), errors="coerce").isna() & given.notna()).to_numpy()
+        if not wrong.any():
+            return PaymentError(f"Column {column} holds no numbers; give numbers.")
+        remedy = "write True or False" if column.startswith("met_") else "give a number, without $, % and commas"
+        return PaymentError(f"{self.place(wrong)}: {column} is {given.iloc[int(np.argmax(wrong))]!r}; {remedy}.")
 
     def needed(self, column: str, rows: np.ndarray, why: str) -> np.ndarray:
         """A column as numbers that must be there in some rows.
@@ -145,9 +171,7 @@ class AcoYears:
     @cached_property
     def benchmark(self) -> np.ndarray:
         """Benchmarks in USD, above 0."""
-        values = self.needed("benchmark", np.full(len(self.frame), True), "give the total benchmark in USD")
-        self._refuse(values <= 0, "benchmark", values, "give the total benchmark in USD, above 0")
-        return values
+        return self.needed("benchmark", np.full(len(self.frame), True), "give the total benchmark in USD")
 
     @cached_property
     def expenditures(self) -> np.ndarray:
@@ -175,7 +199,10 @@ class AcoYears:
         if (wrong := (read.isna() & days.notna()).to_numpy()).any():
             given = days.iloc[int(np.argmax(wrong))]
             raise PaymentError(f"{self.place(wrong)}: agreement_start is {given!r}; write the day as YYYY-MM-DD.")
-        return read.to_numpy().astype("datetime64[D]")
+        day = read.dt.tz_localize(None).to_numpy().astype("datetime64[D]")
+        if (late := day.astype("datetime64[Y]").astype(float) + 1970 > self.year).any():
+            raise PaymentError(f"{self.place(late)}: agreement_start is {day[late][0]}; it cannot be after the year.")
+        return day
 
     @cached_property
     def _groups(self) -> tuple[np.ndarray, list[tuple[RulesInForce, str]]]:
@@ -205,7 +232,7 @@ class AcoYears:
         return group[code], pairs
 
     def _track(self, given, known: list[str], rows: np.ndarray) -> str:
-        plain = "_".join(str(given).strip().lower().replace("-", " ").split())
+        plain = "_".join(str(given).strip().lower().removesuffix(".0").replace("-", " ").split())
         for name in (plain, _SPELLINGS.get(plain), f"track_{plain}", f"basic_{plain}"):
             if name in known:
                 return name

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from apmkit.errors import PaymentError
+from apmkit.options import check_level, numbers
 from apmkit.payment.mssp.minimum_savings_rate import minimum_savings_rate as rate_of_table
-from apmkit.payment.mssp.savings_spread import SavingsSpread, sizes_of
+from apmkit.payment.mssp.minimum_savings_rate import sizes_of
+from apmkit.payment.mssp.savings_spread import SavingsSpread, results
 from apmkit.payment.mssp.settlement import settle_mssp
 from apmkit.payment.rulebook import Rulebook, rulebook
 
 _SIZES = (5_000, 10_000, 20_000, 50_000)
 _HIGHEST_MINIMUM = 0.3
+_ALIKE = (
+    "quality_score",
+    "met_quality_standard",
+    "met_alternative_standard",
+    "final_sharing_rate",
+    "final_loss_rate",
+    "participant_revenue",
+    "loss_limit",
+    "disaster_adjustment",
+    "revenue_category",
+    "agreement_start",
+    "advance_investment_balance",
+)
 _SETTLED_AT_ONCE = 200_000
 
 
@@ -77,9 +93,8 @@ def chance_of_payment(
     >>> table["chance_of_savings"].round(2).tolist()
     [0.1, 0.05]
     """
-    sizes = np.atleast_1d(sizes_of(n_assigned))
-    if not abs(effect) < 1:
-        raise PaymentError(f"effect is {effect:g}; give a share of the benchmark, 0.02 for 2 %.")
+    sizes = sizes_of(n_assigned).ravel()
+    _check(spread, effect)
     book = rulebook("mssp") if rules is None else rules
     minimum = _minimum(sizes, minimum_savings_rate, year, book)
     two_sided = _two_sided(track, year, book)
@@ -153,10 +168,14 @@ def expected_payment(
     ...     ["expected_savings", "expected_losses"]].round(-3).to_dict("records")
     [{'expected_savings': 123000.0, 'expected_losses': 0.0}]
     """
-    sizes = np.atleast_1d(sizes_of(n_assigned))
-    if not benchmark_per_beneficiary > 0 or n_points < 1:
+    sizes = sizes_of(n_assigned).ravel()
+    _check(spread, effect)
+    if unknown := [name for name in aco if name not in _ALIKE]:
+        raise PaymentError(f"expected_payment takes no {unknown[0]}; what is alike for all may be {', '.join(_ALIKE)}.")
+    if not (benchmark_per_beneficiary > 0 and isinstance(n_points, Integral) and n_points > 0):
         raise PaymentError(
-            f"benchmark_per_beneficiary={benchmark_per_beneficiary:g} and n_points={n_points:g} must be above 0."
+            f"benchmark_per_beneficiary={benchmark_per_beneficiary!r} and n_points={n_points!r} must be above 0, and "
+            "n_points a whole number."
         )
     book = rulebook("mssp") if rules is None else rules
     minimum = _minimum(sizes, minimum_savings_rate, year, book)
@@ -244,10 +263,12 @@ def payments_and_chance(
     [{'size': 'under 5,000', 'acos': 161}, {'size': '5,000 to 9,999', 'acos': 1637}]
     """
     needed = ["year", "savings_rate", "minimum_savings_rate", "beneficiaries", "earned_savings"]
-    for column in needed:
-        if column not in data:
-            raise PaymentError(f"The results have no column {column}; needed are {', '.join(needed)}.")
-    frame = data[needed].dropna(subset=needed[1:4]).copy()
+    check_level(level)
+    if isinstance(spreads, SavingsSpread) or not all(isinstance(each, SavingsSpread) for each in spreads):
+        raise PaymentError("spreads must be a list of SavingsSpread, as savings_spread and sampling_spread give them.")
+    if not len(sizes) or not all(a < b for a, b in itertools.pairwise([0, *sizes])):
+        raise PaymentError(f"sizes is {list(sizes)}; give numbers of beneficiaries above 0, each larger than the last.")
+    frame = results(data, needed).dropna(subset=needed[1:4])
     minimum, edges = frame["minimum_savings_rate"].to_numpy(), [-np.inf, *sizes, np.inf]
     labels = [f"under {sizes[0]:,}", *(f"{a:,} to {b - 1:,}" for a, b in itertools.pairwise(sizes))]
     frame["size"] = pd.cut(frame["beneficiaries"], edges, right=False, labels=[*labels, f"{sizes[-1]:,} or more"])
@@ -282,10 +303,19 @@ def _wilson(share: np.ndarray, n: np.ndarray, level: float) -> tuple[np.ndarray,
     return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
 
 
+def _check(spread: SavingsSpread, effect: float) -> None:
+    if not isinstance(spread, SavingsSpread):
+        raise PaymentError(
+            f"spread is of type {type(spread).__name__}; give what savings_spread or sampling_spread give."
+        )
+    if not isinstance(effect, Real) or not abs(effect) < 1:
+        raise PaymentError(f"effect is {effect!r}; give a share of the benchmark, 0.02 for 2 %.")
+
+
 def _minimum(sizes: np.ndarray, given, year: int, book: Rulebook) -> np.ndarray:
     if given is None:
         return rate_of_table(sizes, on=f"{year}-12-31", rules=book)
-    rates = np.asarray(given, dtype=float)
+    rates = numbers(given, "minimum_savings_rate")
     if not ((rates >= 0) & (rates <= _HIGHEST_MINIMUM)).all():
         value = rates[~((rates >= 0) & (rates <= _HIGHEST_MINIMUM))].flat[0]
         raise PaymentError(f"minimum_savings_rate is {value:g}; give a share of the benchmark, 0.02 for 2 %.")

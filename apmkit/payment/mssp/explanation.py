@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import PaymentError
+from apmkit.payment.mssp.aco_years import AcoYears
 from apmkit.payment.mssp.minimum_savings_rate import rate_of_size
 from apmkit.payment.mssp.settlement import settle_mssp
 from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
+
+_NUMBERS = ("benchmark", "expenditures", "beneficiaries", "quality_score", "advance_investment_balance")
 
 
 def explain_settlement(
@@ -51,7 +54,9 @@ def explain_settlement(
         raise PaymentError(f"There are {len(acos):,} ACO-years; choose one row to explain.")
     book = rules or rulebook("mssp")
     payment = settle_mssp(acos, rules=book, unknown_revenue=unknown_revenue)
-    given, found, money = acos.iloc[0], payment.details.iloc[0], payment.table.iloc[0]
+    table = AcoYears(acos, book)
+    read = {name: table.numbers(name) for name in _NUMBERS if name in acos}
+    given, found, money = acos.assign(**read).iloc[0], payment.details.iloc[0], payment.table.iloc[0]
     steps = _Steps(book.on(f"{int(given['year'])}-12-31"))
     difference = given["benchmark"] - given["expenditures"]
     steps.add("Benchmark", given["benchmark"], "USD", "Given: expected spending on the assigned beneficiaries")

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from apmkit.errors import PaymentError
-from apmkit.payment.rulebook import Rulebook, RulesInForce, rulebook
+from apmkit.options import numbers
+from apmkit.payment.rulebook import Rulebook, RulesInForce, rules_on
 
 
 def minimum_savings_rate(
@@ -47,16 +48,12 @@ def minimum_savings_rate(
     >>> minimum_savings_rate([5000, 8238, 60000]).round(4)
     array([0.039 , 0.0318, 0.02  ])
     """
-    return rate_of_size(n_assigned, (rules or rulebook("mssp")).on(on))
+    return rate_of_size(n_assigned, rules_on(on, "mssp", rules))
 
 
 def rate_of_size(n_assigned: ArrayLike, terms: RulesInForce) -> np.ndarray | float:
     """`minimum_savings_rate` under rules already read."""
-    n = np.asarray(n_assigned, dtype=float)
-    if not (n >= 1).all():
-        raise PaymentError(
-            f"A number of assigned beneficiaries is {n[~(n >= 1)].flat[0]:g}; give at least 1 for each ACO."
-        )
+    n = sizes_of(n_assigned)
     table = terms["minimum_savings_rate.table"]
     start, end, high, low = (
         np.array([row[part] if row[part] is not None else np.inf for row in table], dtype=float)
@@ -65,3 +62,11 @@ def rate_of_size(n_assigned: ArrayLike, terms: RulesInForce) -> np.ndarray | flo
     row = np.clip(np.searchsorted(start, n, side="right") - 1, 0, None)
     rate = high[row] - np.minimum((n - start[row]) / (end - start)[row], 1) * (high - low)[row]
     return rate if n.ndim else float(rate)
+
+
+def sizes_of(n_assigned: ArrayLike) -> np.ndarray:
+    """Numbers of assigned beneficiaries, each at least 1."""
+    n = numbers(n_assigned, "n_assigned")
+    if (wrong := ~(np.isfinite(n) & (n >= 1))).any():
+        raise PaymentError(f"A number of assigned beneficiaries is {n[wrong].flat[0]:g}; give at least 1 for each ACO.")
+    return n

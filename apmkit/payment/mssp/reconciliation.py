@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from apmkit.errors import PaymentError
 from apmkit.payment.mssp.aco_years import AcoYears
 from apmkit.payment.mssp.minimum_savings_rate import rate_of_size
 from apmkit.payment.mssp.settlement import settle_mssp
@@ -19,6 +20,19 @@ _NEAR = 1e-9
 # CMS has never printed fewer decimal places of these fractions, and more than 12 are not read.
 _LEAST_PLACES = {"minimum_savings_rate": 4, "quality_score": 4, "final_sharing_rate": 2, "final_loss_rate": 4}
 _MOST_PLACES = 12
+_PUBLISHED = (
+    "aco_id",
+    "aco_name",
+    "two_sided",
+    "beneficiaries",
+    "benchmark_minus_expenditures",
+    "generated_savings",
+    "earned_savings",
+    "disaster_adjustment",
+    "met_quality_standard",
+    "performance_months",
+    *_LEAST_PLACES,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +101,9 @@ def published_aco_years(data: pd.DataFrame | None = None, *, rules: Rulebook | N
         from apmkit import datasets
 
         data = datasets.load("mssp")
+    for column in _PUBLISHED:
+        if not isinstance(data, pd.DataFrame) or column not in data:
+            raise PaymentError(f"The published results have no column {column}; give them as apmkit.load('mssp') does.")
     data = data.reset_index(drop=True)
     table = AcoYears(data, rules or rulebook("mssp"))
     unit = {name: _half_unit(name, data) for name in _LEAST_PLACES}
@@ -217,7 +234,9 @@ def _exceptions(rows: pd.DataFrame, acos: pd.DataFrame, payment: Payment) -> pd.
     amounts = implied.map("${:,.0f} where the rule without revenue gives $".format) + before_relief.map(
         "{:,.0f}; a limit on participant revenue, which is not published, can make it lower".format
     )
+    left = acos["mid_year_termination"].eq(True).fillna(False).astype(bool) if "mid_year_termination" in acos else False
     reasons = [
+        (left & ~agrees, "Left the program during the year, so that savings are not paid and losses are pro-rated"),
         (cancelled & limited, "Loss cancelled by the disaster adjustment, which is " + amounts),
         (limited, "Loss before the disaster adjustment is " + amounts),
         (cancelled, "Loss cancelled by the disaster adjustment"),

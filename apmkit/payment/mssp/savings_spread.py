@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -11,10 +13,12 @@ import pandas as pd
 from scipy.special import ndtri
 
 from apmkit.errors import PaymentError
-from apmkit.payment.mssp.minimum_savings_rate import rate_of_size
+from apmkit.options import check_level, check_seed
+from apmkit.payment.mssp.minimum_savings_rate import rate_of_size, sizes_of
 from apmkit.payment.rulebook import Rulebook, rules_on
 
 _COLUMNS = ("aco_id", "year", "savings_rate", "beneficiaries")
+_NUMBERS = ("year", "savings_rate", "beneficiaries", "minimum_savings_rate", "earned_savings")
 _STEPS, _REPLICATE_STEPS = 200, 12
 _TYPICAL = (5_000, 10_000, 20_000, 50_000)
 
@@ -128,10 +132,7 @@ def savings_spread(
     """
     if kind not in ("published", "year_to_year"):
         raise PaymentError(f"kind is {kind!r}; write published or year_to_year.")
-    if not 0 < level < 1 or n_boot < 0:
-        raise PaymentError(
-            f"level={level:g} and n_boot={n_boot:g}: give a level between 0 and 1 and no negative number."
-        )
+    _check_bootstrap(level, n_boot, seed)
     frame = _usable(data)
     if kind == "year_to_year":
         frame = neighbouring_years(frame)
@@ -139,6 +140,8 @@ def savings_spread(
         inverse = ((1 / frame["beneficiaries"] + 1 / frame["beneficiaries_before"]) / 2).to_numpy()
     else:
         values, inverse = frame["savings_rate"].to_numpy(), 1 / frame["beneficiaries"].to_numpy()
+    if np.ptp(values) == 0:
+        raise PaymentError("All savings rates are the same: a spread needs rates that differ.")
     aco, names = pd.factorize(frame["aco_id"])
     if len(names) < 30:
         raise PaymentError(f"Only {len(names)} ACOs have what a spread {kind} needs; give results of at least 30.")
@@ -236,6 +239,7 @@ def savings_reliability(data: pd.DataFrame, *, level: float = 0.95, n_boot: int 
     >>> round(table.loc["1 year apart", "correlation"].item(), 2)
     0.62
     """
+    _check_bootstrap(level, n_boot, seed)
     frame = _usable(data)
     frame["savings_rate"] -= frame.groupby("year")["savings_rate"].transform("mean")
     pairs = frame.merge(frame, on="aco_id", suffixes=("", "_before"))
@@ -300,31 +304,43 @@ def resampled(n_acos: int, n_boot: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(n_acos, np.full(n_acos, 1 / n_acos), size=n_boot).astype(float)
 
 
-def sizes_of(n_assigned) -> np.ndarray:
-    """Numbers of assigned beneficiaries, each at least 1."""
-    sizes = np.asarray(n_assigned, dtype=float)
-    if not (np.isfinite(sizes) & (sizes >= 1)).all():
-        raise PaymentError("The numbers of assigned beneficiaries must be at least 1 for each ACO.")
-    return sizes
-
-
 def neighbouring_years(frame: pd.DataFrame) -> pd.DataFrame:
     """Pairs of neighbouring years of the same ACO; columns of the earlier one end in `_before`."""
     before = frame.assign(year=frame["year"] + 1)
     return frame.merge(before, on=["aco_id", "year"], suffixes=("", "_before"))
 
 
+def _check_bootstrap(level: float, n_boot: int, seed: int) -> None:
+    check_level(level)
+    check_seed(seed)
+    if not isinstance(n_boot, Integral) or n_boot < 0:
+        raise PaymentError(f"n_boot is {n_boot!r}; give a whole number, 0 for no intervals.")
+
+
+def results(data: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of published results; those with a fixed meaning as numbers."""
+    for column in columns:
+        if not isinstance(data, pd.DataFrame) or column not in data:
+            raise PaymentError(f"The results have no column {column}; needed are {', '.join(columns)}.")
+    frame = data[list(columns)].copy()
+    for column in frame.columns.intersection(_NUMBERS):
+        try:
+            frame[column] = frame[column].to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            raise PaymentError(f"Column {column} of the results holds text; give numbers.") from None
+    return frame
+
+
 def _usable(data: pd.DataFrame) -> pd.DataFrame:
-    for column in _COLUMNS:
-        if column not in data:
-            raise PaymentError(f"The results have no column {column}; needed are {', '.join(_COLUMNS)}.")
-    kept = [*_COLUMNS, *(["agreement_start"] if "agreement_start" in data else [])]
-    frame = data[kept].dropna(subset=["savings_rate", "beneficiaries"]).reset_index(drop=True)
+    kept = results(data, _COLUMNS)
+    if "agreement_start" in data:
+        kept["agreement_start"] = data["agreement_start"]
+    frame = kept.dropna(subset=["savings_rate", "beneficiaries"]).reset_index(drop=True)
     if (twice := frame.duplicated(["aco_id", "year"])).any():
         aco, year = (frame.loc[twice, column].iloc[0] for column in ("aco_id", "year"))
         raise PaymentError(f"ACO {aco} has two rows in {year}; give each ACO one a year.")
     sizes_of(frame["beneficiaries"])
-    if (high := frame["savings_rate"].abs() > 1).any():
+    if (high := ~(frame["savings_rate"].abs() <= 1)).any():
         value = frame.loc[high, "savings_rate"].iloc[0]
         raise PaymentError(
             f"A savings_rate is {value:g}; give shares of the benchmark, {value / 100:g} for {value:g} %."

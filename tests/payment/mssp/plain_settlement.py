@@ -3,6 +3,8 @@
 Kept to check the vectorised engine, and to time it against. Values stand here a second time on purpose.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -96,24 +98,32 @@ def settle(aco):
     if saving < 0 and reached and aco["track"] not in ONE_SIDED:
         owed = min(loss_rate(aco, highest) * -saving, loss_limit(aco))
         months = 12 if aco["year"] in (2020, 2021, 2022) else 5 if aco["year"] == 2023 else 0
+        if months < 12 and not math.isnan(aco["disaster_adjustment"]):
+            return -round(owed - min(-aco["disaster_adjustment"], owed), 2)
         return -round(owed * (1 - months / 12), 2)
     return 0.0
 
 
 def random_contracts(n, seed):
-    """Random contracts of every track in the years in which it existed."""
+    """Random contracts of every track in the years in which it existed; one in five far from its benchmark.
+
+    Sizes and savings often stand exactly where a rule sets in.
+    """
     random = np.random.default_rng(seed)
     track = random.choice(list(TRACKS), n)
     first, last = (np.array([TRACKS[name][part] for name in track]) for part in (2, 3))
     benchmark = random.uniform(1e6, 1e9, n).round(2)
     year = random.integers(first, np.minimum(last, 2026) + 1)
+    rate = random.normal(0.01, np.where(random.random(n) < 0.2, 0.4, 0.06))
+    edge = random.choice([-0.02, -0.01, 0, 0.01, 0.02], n)
+    rate = np.where(random.random(n) < 0.1, edge, rate)
     return pd.DataFrame(
         {
             "year": year,
             "track": track,
-            "beneficiaries": random.integers(100, 90_000, n),
+            "beneficiaries": np.where(random.random(n) < 0.1, 5_000, random.integers(100, 90_000, n)),
             "benchmark": benchmark,
-            "expenditures": (benchmark * (1 - random.normal(0.01, 0.08, n))).round(2).clip(0),
+            "expenditures": (benchmark * (1 - rate)).round(2).clip(0),
             "minimum_savings_rate": np.where(
                 np.isin(track, list(ONE_SIDED)), np.nan, random.choice([0, 0.005, 0.01, 0.015, 0.02], n)
             ),
@@ -121,6 +131,7 @@ def random_contracts(n, seed):
             "met_quality_standard": random.random(n) < 0.8,
             "met_alternative_standard": random.random(n) < 0.5,
             "participant_revenue": (benchmark * random.uniform(0.02, 0.9, n)).round(2),
+            "disaster_adjustment": np.where(random.random(n) < 0.2, -random.uniform(0, 5e6, n).round(2), np.nan),
             "revenue_category": random.choice(["low", "high"], n),
             "agreement_start": [f"{each}-01-01" for each in year - random.integers(0, 4, n)],
             "advance_investment_balance": np.where(random.random(n) < 0.2, random.uniform(0, 2e6, n).round(2), 0),

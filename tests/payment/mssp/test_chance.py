@@ -169,11 +169,12 @@ def test_the_figure_shows_chances_bands_and_published_shares():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"n_assigned": 0}, "must be at least 1"),
-        ({"n_assigned": [5_000, np.nan]}, "must be at least 1"),
+        ({"n_assigned": 0}, "is 0; give at least 1"),
+        ({"n_assigned": [5_000, np.nan]}, "is nan; give at least 1"),
+        ({"spread": 0.02}, "spread is of type float; give what savings_spread"),
         ({"minimum_savings_rate": 2.0}, "minimum_savings_rate is 2; give a share of the benchmark, 0.02 for 2 %"),
         ({"minimum_savings_rate": [0.01, 0.02]}, "2 minimum savings rates do not go with 1 sizes"),
-        ({"effect": 2.0}, "effect is 2; give a share"),
+        ({"effect": 2.0}, "effect is 2.0; give a share"),
         ({"track": "BASIC E", "year": 2016}, "there was no basic_e in 2016"),
         ({"track": "gold"}, "there is no track 'gold'"),
     ],
@@ -186,5 +187,13 @@ def test_bad_questions_are_refused(options, says):
 def test_bad_amounts_and_results_are_refused():
     with pytest.raises(PaymentError, match="benchmark_per_beneficiary=-1 and n_points=4000 must be above 0"):
         expected_payment(5_000, spread=WIDE, year=2022, benchmark_per_beneficiary=-1)
+    with pytest.raises(PaymentError, match="takes no disaster; what is alike for all may be quality_score"):
+        expected_payment(5_000, spread=WIDE, year=2022, benchmark_per_beneficiary=1e4, disaster=0)
+    for options, says in [
+        ({"sizes": [9, 5]}, r"sizes is \[9, 5\]"),
+        ({"spreads": WIDE}, "must be a list of SavingsSpread"),
+    ]:
+        with pytest.raises(PaymentError, match=says):
+            payments_and_chance(apmkit.load("mssp"), **{"spreads": [WIDE], **options})
     with pytest.raises(PaymentError, match="no column earned_savings"):
         payments_and_chance(apmkit.load("mssp").drop(columns="earned_savings"), [WIDE])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apmkit.datasets import load
-from apmkit.errors import PaymentError
+from apmkit.errors import ApmkitError, PaymentError
 from apmkit.payment import minimum_savings_rate, rulebook
 from apmkit.payment.rulebook import RulesError
 
@@ -64,5 +64,9 @@ def test_a_number_below_one_and_a_day_before_the_programme_are_refused():
         minimum_savings_rate([5000, 0])
     with pytest.raises(PaymentError, match="is nan; give at least 1"):
         minimum_savings_rate(np.nan)
+    with pytest.raises(PaymentError, match="is inf; give at least 1"):
+        minimum_savings_rate(np.inf)
+    with pytest.raises(ApmkitError, match="n_assigned must hold numbers only"):
+        minimum_savings_rate("many")
     with pytest.raises(RulesError, match="was not in force on 2011-01-01"):
         minimum_savings_rate(5000, on="2011-01-01")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from apmkit.datasets import load
+from apmkit.errors import PaymentError
 from apmkit.payment import explain_settlement, published_aco_years, reconcile_mssp, rulebook
 
 YEARS = range(2013, 2024)
@@ -159,6 +160,27 @@ def test_rates_scaled_by_the_alternative_standard_are_taken_as_fine_as_the_score
     scaled = found.rows.loc[found.rows["aco_id"] == acos.loc[row, "aco_id"]].iloc[0]
     assert abs(scaled["difference"]) <= 1
     assert not scaled["exact_rate"]
+
+
+def test_an_aco_that_left_during_the_year_is_an_exception_with_that_reason(data):
+    acos, _ = later_year(data)
+    paid, owing = acos.index[acos["earned_savings"] > 1e6][0], acos.index[acos["earned_savings"] < -1e6][0]
+    acos.loc[[paid, owing], "mid_year_termination"] = True
+    found = reconcile_mssp(acos.assign(earned_savings=acos["earned_savings"].where(acos.index != paid, 0)))
+    reasons = found.exceptions.set_index("aco_id")["reason"]
+    for row in (paid, owing):
+        assert reasons[acos.loc[row, "aco_id"]].startswith("Left the program during the year")
+
+
+def test_results_without_a_published_column_are_refused(data):
+    with pytest.raises(PaymentError, match="have no column quality_score; give them as apmkit"):
+        reconcile_mssp(data.drop(columns="quality_score"))
+
+
+def test_a_settlement_is_explained_from_numbers_written_as_text():
+    aco = {"year": "2022", "track": "BASIC B", "beneficiaries": "10000", "met_quality_standard": True}
+    steps = explain_settlement(pd.DataFrame([{**aco, "benchmark": "100000000", "expenditures": "95000000"}]))
+    assert steps["value"].iloc[-1] == 1_960_000
 
 
 # -- one settlement explained ------------------------------------------------------------------------------------------

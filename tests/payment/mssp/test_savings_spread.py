@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import apmkit
-from apmkit.errors import PaymentError
+from apmkit.errors import ApmkitError, PaymentError
 from apmkit.payment import rulebook
 from apmkit.payment.mssp.savings_spread import sampling_spread, savings_reliability, savings_spread
 
@@ -142,7 +142,9 @@ def test_reliability_is_the_correlation_that_pandas_finds(published):
     ("change", "says"),
     [
         (lambda d: d.drop(columns="beneficiaries"), "no column beneficiaries"),
-        (lambda d: d.assign(beneficiaries=0), "must be at least 1"),
+        (lambda d: d.assign(beneficiaries=0), "is 0; give at least 1"),
+        (lambda d: d.assign(savings_rate="x"), "Column savings_rate of the results holds text"),
+        (lambda d: d.assign(savings_rate=0.01), "All savings rates are the same"),
         (lambda d: d.assign(savings_rate=3.0), "A savings_rate is 3; give shares of the benchmark, 0.03 for 3 %"),
         (lambda d: pd.concat([d, d.head(1)]), "ACO 0 has two rows in 0"),
         (lambda d: d[d["aco_id"] < 20], "Only 20 ACOs"),
@@ -153,7 +155,15 @@ def test_unusable_results_are_refused(change, says):
         savings_spread(change(results(n_acos=40)))
 
 
-@pytest.mark.parametrize(("options", "says"), [({"kind": "luck"}, "kind is 'luck'"), ({"level": 95}, "level=95")])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"kind": "luck"}, "kind is 'luck'"),
+        ({"level": 95}, "level=95"),
+        ({"n_boot": 2.5}, "n_boot is 2.5"),
+        ({"seed": -1}, "seed"),
+    ],
+)
 def test_unusable_options_are_refused(options, says):
-    with pytest.raises(PaymentError, match=says):
+    with pytest.raises(ApmkitError, match=says):
         savings_spread(results(n_acos=40), **options)

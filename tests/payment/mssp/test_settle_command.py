@@ -109,6 +109,31 @@ def test_mistakes_are_one_sentence(own):
     refused(call("--file", own("year,track\n2022,BASIC B\n"), "--aco", "X1"), "--aco needs the column aco_id")
 
 
+UNREADABLE = {
+    "empty": (b"", "it is empty: give a header"),
+    "blank": (b"\n\n", "it is empty: give a header"),
+    "other letters": ("aco_id,year\né,2022\n".encode("latin-1"), "it is not in UTF-8: save it as CSV UTF-8"),
+    "rows of several lengths": (b"a\n1\n1,2,3\n", "it is damaged or no csv file: save it again"),
+    "commas inside numbers": (GOOD.replace("95000000", "95,000,000").encode(), "more cells than its header"),
+    "semicolons": (GOOD.replace(",", ";").encode(), "separates cells by semicolons"),
+    "a column twice": (GOOD.replace("benchmark", "year").encode(), "has the column year twice"),
+}
+
+
+@pytest.mark.parametrize(("content", "sentence"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_file_that_cannot_be_read_is_refused_in_one_sentence(tmp_path, content, sentence):
+    path = tmp_path / "own.csv"
+    path.write_bytes(content)
+    refused(call("--file", path), sentence)
+
+
+def test_junk_under_the_name_of_parquet_and_options_that_do_not_go_together_are_refused(tmp_path, own):
+    path = tmp_path / "own.parquet"
+    path.write_bytes(b"junk")
+    refused(call("--file", path), "own.parquet cannot be read; it is damaged or no parquet file")
+    refused(call("--file", own(), "--exceptions"), "leave it out, or leave out --file")
+
+
 def test_help_teaches_with_examples():
     text = call("--help").stdout
     assert "apmkit settle --aco A2772 --year 2019" in text
