@@ -107,6 +107,8 @@ _HOMES = {
     "compare_models": "apmkit.payment",
     "marginal_revenue": "apmkit.payment",
     "risk_adjustment_effect": "apmkit.payment",
+    "capitation_dial": "apmkit.payment",
+    "capitation_dial_table": "apmkit.payment",
     "coding_drift": "apmkit.payment",
     "PaymentTerms": "apmkit.payment",
     "calibrate_effort": "apmkit.payment",

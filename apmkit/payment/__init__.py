@@ -4,6 +4,7 @@ from apmkit.payment.advance_investment import advance_by_month, advance_investme
 from apmkit.payment.alberta import alberta_blended_capitation
 from apmkit.payment.british_columbia import bc_lfp
 from apmkit.payment.capitation import CapitationSchedule, illustrative_schedule
+from apmkit.payment.capitation_dial import capitation_dial, capitation_dial_table
 from apmkit.payment.cash_flow import CashFlow, Costs, cash_flow
 from apmkit.payment.cpc_plus import cpc_plus
 from apmkit.payment.effort import EffortModel, PaymentTerms, calibrate_effort, respond_practices
@@ -65,6 +66,8 @@ __all__ = [
     "bpci_advanced",
     "budget_and_fees",
     "calibrate_effort",
+    "capitation_dial",
+    "capitation_dial_table",
     "cash_flow",
     "chance_of_payment",
     "cjr",

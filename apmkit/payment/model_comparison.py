@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -70,6 +70,21 @@ class ModelComparison:
                 "gainers": (gain > 0).mean(),
             }
         ).rename_axis("model")
+
+    def at_same_total(self) -> ModelComparison:
+        """Every model multiplied by one factor of its own, so that all pay the total of the base.
+
+        Raises
+        ------
+        PaymentError
+            A model pays nothing in all, or takes money.
+        """
+        totals = self.revenue.sum()
+        if not (totals > 0).all():
+            label = totals.idxmin()
+            raise PaymentError(f"Model {label!r} pays {totals[label]:,.2f} in all: no factor makes that another total.")
+        factor = totals[self.base] / totals
+        return replace(self, revenue=self.revenue * factor, within=self.within * factor)
 
     @property
     def changes(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from apmkit.plots.did import bacon, dose_response
 from apmkit.plots.discontinuity import bandwidths, density, discontinuity
 from apmkit.plots.effects import event_study, intervals, weights_heatmap
 from apmkit.plots.payment import (
+    capitation_dial,
     cash,
     chance,
     coding_drift,
@@ -39,6 +40,7 @@ __all__ = [
     "bacon",
     "bandwidths",
     "broken_lines",
+    "capitation_dial",
     "cash",
     "chance",
     "change_of_selected",

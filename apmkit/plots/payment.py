@@ -220,6 +220,44 @@ def coding_drift(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def capitation_dial(table: pd.DataFrame, *, currency: str = "CAD", share: float | None = None) -> Axes:
+    """Marginal pay, and the spread of revenue, from fees alone to capitation alone.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `apmkit.payment.capitation_dial_table`.
+    currency : str
+        For the axes.
+    share : float, optional
+        A position of the dial to mark.
+    """
+    import matplotlib.pyplot as plt
+
+    _check(table, ("share", "visit", "enrolled_patient", "visit_elsewhere", "sd_between"), "capitation_dial_table")
+    panels = (
+        ({"enrolled_patient": ("enrolled patient", "green"), "visit": ("visit", "blue"),
+          "visit_elsewhere": ("visit elsewhere,\nif charged", "orange")}, f"Pay for one more, {currency}"),
+        ({"sd_between": ("between practices", "blue"), "sd_within": ("between years", "orange")},
+         f"SD of revenue, {currency} per patient"),
+    )  # fmt: skip
+    _, both = plt.subplots(2, figsize=(7.2, 6), sharex=True, layout="constrained")
+    shares = 100 * table.index.to_numpy()
+    for ax, (lines, label) in zip(both, panels, strict=True):
+        ends = {}
+        for column, (words, colour) in lines.items():
+            if table[column].notna().all():
+                ax.plot(shares, table[column], "o-", color=PALETTE[colour], lw=1.8, ms=4)
+                ends[words] = (table[column].iloc[-1], PALETTE[colour])
+        ax.axhline(0, color=PALETTE["grey"], lw=0.9)
+        if share is not None:
+            ax.axvline(100 * share, color=PALETTE["light"], lw=1.2, zorder=0)
+        name_ends(ax, shares[-1], ends)
+        ax.set_ylabel(label)
+    both[1].set_xlabel("Share of fees that capitation replaces, %")
+    return both[1]
+
+
 def effort(responses: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Change of services, and of services after hours (dashed), as capitation replaces fees: one colour a scenario.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -141,14 +140,7 @@ def compared(
         draws=len(years),
         redraw=lambda year: years[year - 1],
     )
-    return rescaled(comparison) if parameters.budget == "same_total" else comparison
-
-
-def rescaled(comparison: ModelComparison) -> ModelComparison:
-    """The comparison with every model multiplied by one factor, so that all pay the total of the base."""
-    totals = comparison.revenue.sum()
-    factor = totals[comparison.base] / totals
-    return replace(comparison, revenue=comparison.revenue * factor, within=comparison.within * factor)
+    return comparison.at_same_total() if parameters.budget == "same_total" else comparison
 
 
 def by_component(found: Mapping[str, Payment], practices: Practices) -> pd.DataFrame:

@@ -1,8 +1,8 @@
-"""Experiments of the study of blended capitation: the access bonus, more and less capitation, effort, two days."""
+"""Experiments of the study of blended capitation: the access bonus, effort, two days."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,9 @@ import pandas as pd
 from apmkit.payment import (
     PaymentTerms,
     Practices,
-    alberta_blended_capitation,
     calibrate_effort,
-    compare_models,
-    illustrative_schedule,
-    marginal_revenue,
     ontario_fho,
     respond_practices,
-    rulebook,
 )
 
 BEFORE, AFTER = "2019-04-01", "2024-05-01"
@@ -25,9 +20,6 @@ BEFORE, AFTER = "2019-04-01", "2024-05-01"
 
 STUDIES = {"Somé 2020": "some_2020", "Hong 2024": "hong_2024"}
 """Two studies of physicians who moved from FHG to FHO, by the name to show."""
-
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_DAY = "2016-11-01"  # the shares are replaced, so any day of Alberta's rules will do
 
 
 def bonus_table(practices: Practices, on: str) -> pd.DataFrame:
@@ -90,52 +82,6 @@ def redirected(practices: Practices, models: Mapping[str, tuple], share: float =
         gain = engine(moved, **terms).total.sum() - engine(practices, **terms).total.sum()
         rows[model] = {"practice": gain / physicians, "per_visit": gain / visits if visits else 0.0}
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def dial(practices: Practices, share: float, *, health_profile: bool = True, negation: bool = False) -> tuple:
-    """A model that pays `share` of a capitation rate and the rest of each fee, at the same total for every share.
-
-    Alberta's engine with other shares. The base rate is such that full capitation pays for all enrolled patients what
-    their fees are. Rates differ by age and sex, and by health profile unless that is off. With `negation` the same
-    share of each fee elsewhere is taken back.
-    """
-    groups = None if health_profile else {0: 1.0}
-    pure = rulebook("alberta").with_values({"capitation_share": 1, "fee_share": 0, "negation.share": 0})
-    rate = 100.0
-    paid = alberta_blended_capitation(
-        practices, on=_DAY, rules=pure, schedule=illustrative_schedule(rate), health_profile=groups
-    ).table["capitation"]
-    fees = (practices.patient("fees") * practices.patient("enrolled")).sum()
-    rules = rulebook("alberta").with_values(
-        {"capitation_share": share, "fee_share": 1 - share, "negation.share": share if negation else 0}
-    )
-    schedule = illustrative_schedule(rate * fees / paid.sum())
-    terms = {"on": _DAY, "rules": rules, "schedule": schedule, "health_profile": groups}
-    return alberta_blended_capitation, terms
-
-
-def dials(practices: Practices, *, health_profile: bool = True, negation: bool = False) -> dict[str, tuple]:
-    """The dial at five positions, by a label such as "25 %"."""
-    return {
-        f"{share:.0%}": dial(practices, share, health_profile=health_profile, negation=negation) for share in _SHARES
-    }
-
-
-def dial_table(practices: Practices, years: Sequence[Practices]) -> pd.DataFrame:
-    """What changes from 0 to 100 % capitation; `years` are the same patients in other years.
-
-    Returns
-    -------
-    DataFrame
-        By share: `per_patient`, `sd_between` and `sd_within` (CAD per patient), the marginal pay of a `visit`, a
-        `visit_elsewhere` (with negation) and an `enrolled_patient`.
-    """
-    models = dials(practices)
-    summary = compare_models(practices, models, draws=len(years), redraw=lambda year: years[year - 1]).summary
-    charged = {f"{label}, charged": model for label, model in dials(practices, negation=True).items()}
-    more = marginal_revenue(practices, models | charged)["mean"].unstack("change")
-    table = summary[["per_patient", "sd_between", "sd_within"]].join(more[["visit", "enrolled_patient"]])
-    return table.assign(visit_elsewhere=more.loc[list(charged), "visit_elsewhere"].to_numpy()).set_axis(_SHARES)
 
 
 def behaviour(practices: Practices, on: str) -> pd.DataFrame:

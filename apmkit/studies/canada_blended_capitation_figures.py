@@ -251,29 +251,3 @@ def kept_by_choice(choices: pd.DataFrame):
     ax.set_xlabel("Share of the highest access bonus that practices keep, %")
     ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     return ax
-
-
-def dial_lines(dial: pd.DataFrame):
-    """Figure: marginal pay and spread of revenue from 0 to 100 % capitation."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE, name_ends
-
-    _, axes = plt.subplots(2, figsize=(7.2, 6), sharex=True, layout="constrained")
-    panels = (
-        (axes[0], {"enrolled_patient": ("enrolled patient", "green"), "visit": ("visit", "blue"),
-                   "visit_elsewhere": ("visit elsewhere,\nif charged", "orange")}, "Pay for one more, CAD"),
-        (axes[1], {"sd_between": ("between practices", "blue"), "sd_within": ("between years", "orange")},
-         "SD of revenue, CAD per patient"),
-    )  # fmt: skip
-    share = 100 * dial.index.to_numpy()
-    for ax, lines, label in panels:
-        ends = {}
-        for column, (words, colour) in lines.items():
-            ax.plot(share, dial[column], "o-", color=PALETTE[colour], lw=1.8, ms=4)
-            ends[words] = (dial[column].iloc[-1], PALETTE[colour])
-        ax.axhline(0, color=PALETTE["grey"], lw=0.9)
-        name_ends(ax, 100, ends)
-        ax.set_ylabel(label)
-    axes[1].set_xlabel("Share of fees that capitation replaces, %")
-    return axes[1]

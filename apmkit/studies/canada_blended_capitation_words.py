@@ -222,7 +222,7 @@ def _points(value: float) -> str:
 
 
 def dial_sentence(table: pd.DataFrame) -> str:
-    """What full capitation changes against full fees; `table` comes from `dial_table`."""
+    """What full capitation changes against full fees; `table` comes from `capitation_dial_table`."""
     first, last = table.iloc[0], table.iloc[-1]
     return (
         f"From 0 to 100% capitation the total stays the same. What one more visit brings falls from CAD "

@@ -299,3 +299,18 @@ def test_the_figure_of_a_payment_ends_at_its_total(ontario):
     bars = payment.plot().patches
     assert bars[-1].get_width() == pytest.approx(payment.total.sum())
     assert bars[-2].get_x() + bars[-2].get_width() == pytest.approx(payment.total.sum())
+
+
+def test_at_the_same_total_one_factor_for_each_model_gives_all_the_total_of_the_base():
+    practices = synthetic_practices("Ontario", n_practices=6, patients_per_physician=100, seed=1)
+    models = {"fees": (fee_for_service, {"on": "2019-04-01"}), "FHO": (ontario_fho, {"on": "2019-04-01"})}
+    before = compare_models(practices, models, draws=2)
+    after = before.at_same_total()
+    np.testing.assert_allclose(after.revenue.sum(), before.revenue["fees"].sum())
+    for table in ("revenue", "within"):
+        ratio = getattr(after, table) / getattr(before, table)
+        np.testing.assert_allclose(ratio, ratio.iloc[[0]].to_numpy().repeat(len(ratio), axis=0))
+        assert (ratio["fees"] == 1).all()
+    nothing = compare_models(practices, {"none": (salary, {"on": "2019-04-01", "salary": 0})})
+    with pytest.raises(PaymentError, match=r"Model 'none' pays 0\.00 in all"):
+        nothing.at_same_total()

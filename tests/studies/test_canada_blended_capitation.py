@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from apmkit import studies
-from apmkit.payment import ontario_fho, rulebook
+from apmkit.payment import capitation_dial_table, ontario_fho, rulebook
 from apmkit.studies import StudyError
 from apmkit.studies import canada_blended_capitation as blend
 from apmkit.studies import canada_blended_capitation_experiments as experiments
@@ -82,7 +82,7 @@ def test_fees_of_a_group_are_what_it_brings_under_fee_for_service(practices):
 
 def test_the_dial_keeps_the_total_and_moves_pay_from_visits_to_patients(practices):
     years = [blend.practices_of(SMALL, year=year) for year in (1, 2)]
-    table = experiments.dial_table(practices, years)
+    table = capitation_dial_table(practices, years)
     assert table.index.tolist() == [0, 0.25, 0.5, 0.75, 1]
     np.testing.assert_allclose(table["per_patient"], table["per_patient"].iloc[0], rtol=1e-6)
     np.testing.assert_allclose(table["visit"], (1 - table.index) * table["visit"].iloc[0], atol=0.01)
