@@ -132,8 +132,16 @@ def doubtful_values(started: Start) -> pd.DataFrame:
     for model, paid in {**started.payments, "advance": advance_of(Assumptions())}.items():
         rules = paid.rules[paid.rules["status"].isin(_DOUBTFUL)]
         if len(rules):
-            parts.append(
-                rules.assign(model=label(model))[["model", "parameter", "value", "unit", "status", "citation"]]
-            )
+            rules = rules.assign(model=label(model), value=rules["value"].map(_as_text))
+            parts.append(rules[["model", "parameter", "value", "unit", "status"]])
     empty = pd.DataFrame(columns=["model", "parameter", "value", "unit", "status"])
     return pd.concat([empty, *parts], ignore_index=True).drop_duplicates(["model", "parameter"])
+
+
+def _as_text(value) -> str:
+    """A value of a rule in a table: a list with commas, bands by their numbers."""
+    if isinstance(value, list):
+        return "; ".join(map(_as_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {number:g}" for name, number in value.items())
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

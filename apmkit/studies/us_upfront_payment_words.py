@@ -76,8 +76,10 @@ def equal_totals_in_words(table: pd.DataFrame, started: Start) -> str:
     low, high = existing.idxmin(), existing.idxmax()
     month = {m: int(flows[m].by_practice["lowest_month"].median()) for m in flows}
     text = (
-        f"At the median, a practice that exists needs {usd(existing[low])} a physician under {named(low)} and "
-        f"{usd(existing[high])} under {named(high)}; one that opens anew needs {usd(new[low])} and {usd(new[high])}. "
+        f"If every model brought the same total, the median practice that exists would need "
+        f"{usd(existing[low])} a physician under {named(low)} and "
+        f"{usd(existing[high])} under {named(high)}; one that opens anew would need {usd(new[low])} and "
+        f"{usd(new[high])}. "
     )
     if started.nurse.sum() > 0:
         gap = existing["advance"] - existing["shared_savings"]

@@ -98,6 +98,9 @@ def test_models_are_marked_where_and_only_where_their_rules_are_in_doubt(started
     marked = {model for model in upfront.MODELS if upfront.label(model).endswith("†")}
     assert marked == {model for model, payment in paid.items() if payment.unconfirmed}
     assert marked == {model for model in upfront.MODELS if words.named(model).endswith("†")}
+    shown = tables.doubtful_values(started).set_index("parameter")["value"]
+    assert shown["track2.upfront_shares"] == "0.4; 0.65"
+    assert shown["population_payment"].startswith("risk from 0, amount 28; risk from 1.2")
     assert set(tables.doubtful_values(started)["model"]) == {upfront.label(model) for model in marked}
 
 
