@@ -64,7 +64,8 @@ def settle_mssp(
         * `disaster_adjustment` (0 or below): by how much a loss shrinks; if it is missing, by the months of the
           COVID-19 public health emergency;
         * `revenue_category` ("low" or "high"), `agreement_start`: shares below the minimum savings rate from 2024; the
-          first also tells on Track 1+ whether revenue limits losses, the second on Track 2 how many years it is;
+          first also tells on Track 1+ whether revenue limits losses; the second on Track 2 how many years the ACO has
+          been on it, so give the `loss_limit` of an ACO that was on it in an earlier agreement;
         * `advance_investment_balance`: what CMS recoups from shared savings;
         * `aco_id`: names the rows.
     rules : Rulebook, optional
