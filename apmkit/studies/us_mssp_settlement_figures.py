@@ -13,7 +13,7 @@ from apmkit.studies.us_mssp_settlement_money import shares
 from apmkit.studies.us_mssp_settlement_words import NO_EFFECT
 
 _COLOURS = {"sampling": "blue", "year_to_year": "orange", "published": "green"}
-_TICKS = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+_TICKS = (1_000, 3_000, 10_000, 30_000, 100_000)
 _CAPTION = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
 
 
@@ -31,20 +31,22 @@ def table(frame: pd.DataFrame, source: str, formats: Mapping[str, str] | None = 
 
 def years_table(years: pd.DataFrame) -> pd.DataFrame:
     """Settlements by year, with the column names a reader sees."""
-    million = 1e-6
+
+    def both(kind: str) -> pd.Series:
+        shown = {name: (years[f"{name}_{kind}"] / 1e6).map("{:,.1f}".format) for name in ("published", "rebuilt")}
+        return shown["published"] + " (" + shown["rebuilt"] + ")"
+
     return pd.DataFrame(
         {
             "Year": years.index,
             "ACOs": years["acos"],
             "Paid": years["paid"],
-            "within 0.1 %": years["within_0.1%"],
+            "of these within 0.1 %": years["within_0.1%"],
             "within USD 1": years["within_dollar"],
-            "Published, million USD": million * years["published_paid"],
-            "Rebuilt, million USD": million * years["rebuilt_paid"],
+            "Paid, million USD (rebuilt)": both("paid"),
             "Owing": years["owing"],
-            "within 0.1 % ": years["losses_within_0.1%"],
-            "Owed, million USD": million * years["published_owed"],
-            "Rebuilt, million USD ": million * years["rebuilt_owed"],
+            "of these within 0.1 % ": years["losses_within_0.1%"],
+            "Owed, million USD (rebuilt)": both("owed"),
             "Exceptions": years["exceptions"],
         }
     )

@@ -26,7 +26,7 @@ def spreads(frame: pd.DataFrame, *, n_boot: int = 0) -> dict[str, SavingsSpread]
 
 def past_by_year(frame: pd.DataFrame, three: Mapping[str, SavingsSpread]) -> pd.DataFrame:
     """By year: the share past the minimum savings rate with its interval, the same of centred rates, and by chance."""
-    return payments_and_chance(frame, list(three.values()), sizes=[1]).set_index("year")
+    return payments_and_chance(frame, list(three.values()), sizes=[1]).astype({"year": int}).set_index("year")
 
 
 def past_estimate(frame: pd.DataFrame) -> Estimate:
