@@ -111,9 +111,7 @@ def _fixed(study: Study, parameters: Parameters) -> str:
     rest = [name for name in study.Parameters.model_fields if name not in study.grid]
     defaults = study.parameters()
     kept = ", ".join(f"`{name}={as_typed(getattr(defaults, name))}`" for name in rest)
-    text = (
-        f"Other people could have chosen otherwise. The figure repeats the estimate with every combination of {varied}"
-    )
+    text = f"Others could have chosen otherwise. The figure repeats the estimate with every combination of {varied}"
     text += f"; the other parameters keep their defaults ({kept})." if kept else "."
     elsewhere = [name for name in parameters.changed() if name in rest]
     if elsewhere:
@@ -125,10 +123,9 @@ def _fixed(study: Study, parameters: Parameters) -> str:
 def _findings(table: pd.DataFrame, groups: dict[str, pd.DataFrame], here: str, default: pd.Series) -> list[str]:
     found = [f"**{plain(in_words(groups[here]))}**"]
     if default["axis"] == here:
-        lower = int((groups[here]["estimate"] < default["estimate"]).sum())
-        found[0] += (
-            f" {lower} of the {len(groups[here]) - 1} other sets give a lower number than the defaults of this page."
-        )
+        estimates = groups[here]["estimate"].dropna()
+        lower = (estimates < default["estimate"]).sum()
+        found[0] += f" {lower} of the {len(estimates) - 1} other sets give a lower number than the defaults."
     others = "\n".join(f"* {plain(in_words(rows))}" for axis, rows in groups.items() if axis != here)
     if others:
         found.append(f"Other outcomes and units have curves of their own, which the menus below show:\n\n{others}")
