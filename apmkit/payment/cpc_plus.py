@@ -31,7 +31,7 @@ def cpc_plus(
 ) -> Payment:
     """A year of Medicare's payment under Comprehensive Primary Care Plus (CPC+), fee-for-service included.
 
-    Three things come to the fees [1]_. A care management fee for each attributed beneficiary and month, by risk tier:
+    Three things come to the fees. A care management fee for each attributed beneficiary and month, by risk tier:
     the quarter of the region's risk scores in which the beneficiary is; in Track 2 the top tenth, and whoever has
     dementia, are in a complex tier. An incentive paid in advance, of which a practice repays what it does not earn.
     And in Track 2 a share s of the expected visit fees E is paid in advance with a supplement of 10 %, while each
@@ -75,7 +75,7 @@ def cpc_plus(
 
     References
     ----------
-    .. [1] Centers for Medicare & Medicaid Services, CPC+ Payment Methodologies, 1 January 2017; each value's own
+    Centers for Medicare & Medicaid Services, CPC+ Payment Methodologies, 1 January 2017; each value's own
            source is in `rules` of the result.
 
     Examples

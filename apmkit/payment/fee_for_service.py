@@ -89,7 +89,7 @@ def salary(practices: Practices, *, on: str | datetime.date, salary, overhead=0.
     """A salary for each physician, whatever is done.
 
     Ontario's community health centres are paid like this: a salaried team on a programme budget, governed by its
-    community [1]_. No rate is part of apmkit, so the user gives them.
+    community. No rate is part of apmkit, so the user gives them.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def salary(practices: Practices, *, on: str | datetime.date, salary, overhead=0.
 
     References
     ----------
-    .. [1] Institute for Clinical Evaluative Sciences (2012), report on Ontario's primary care models, p. 10.
+    Institute for Clinical Evaluative Sciences (2012), report on Ontario's primary care models, p. 10.
 
     Examples
     --------

@@ -32,7 +32,7 @@ def primary_care_first(
     For its attributed beneficiaries a practice gets, instead of visit fees, an amount for each month that depends on
     their mean risk score, and a flat fee for each visit, adjusted for local costs. From July 2022 the monthly amount
     is cut by leakage, the share of their primary care visits that they make elsewhere. All together is adjusted each
-    quarter for performance, from -10 % to +50 % [1]_. The rest stays fee-for-service.
+    quarter for performance, from -10 % to +50 %. The rest stays fee-for-service.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def primary_care_first(
 
     References
     ----------
-    .. [1] Centers for Medicare & Medicaid Services, Primary Care First Request for Applications, 24 October 2019; each
+    Centers for Medicare & Medicaid Services, Primary Care First Request for Applications, 24 October 2019; each
            value's own source is in `rules` of the result.
 
     Examples
