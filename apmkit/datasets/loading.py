@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from apmkit.datasets import canada, geographic_variation, mssp, store
+from apmkit.datasets import canada, evidence, geographic_variation, mssp, store
 from apmkit.datasets.catalogue import DataError, Dataset, describe
 from apmkit.datasets.store import Source
 from apmkit.datasets.tables import broken, read_csv, require_valid
@@ -19,6 +19,8 @@ _TABLES = {
     "npdb_payments": canada.physician_payments,
     "physicians": canada.physicians,
     "population": canada.population,
+    "published_effects": evidence.published_effects,
+    "published_effects_second_reading": evidence.second_reading,
     "unmet_need": canada.unmet_need,
 }
 
@@ -29,6 +31,8 @@ _RULES = {
     "npdb_payments": canada.payment_rules,
     "physicians": canada.physician_rules,
     "population": canada.population_rules,
+    "published_effects": evidence.effect_rules,
+    "published_effects_second_reading": evidence.second_reading_rules,
 }
 
 # What was built last of each data set. Files are read and checked each time, which takes a fiftieth of building; a

@@ -24,12 +24,14 @@ NAMES = [
     "npdb_payments",
     "physicians",
     "population",
+    "published_effects",
+    "published_effects_second_reading",
     "unmet_need",
 ]
 FILES = [(name, file) for name in NAMES for file in datasets.describe(name).files]
 
 
-def test_the_registry_holds_the_eleven_data_sets():
+def test_the_registry_holds_these_data_sets():
     assert datasets.names() == NAMES
 
 
