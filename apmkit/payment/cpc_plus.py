@@ -76,7 +76,7 @@ def cpc_plus(
     References
     ----------
     Centers for Medicare & Medicaid Services, CPC+ Payment Methodologies, 1 January 2017; each value's own
-           source is in `rules` of the result.
+    source is in `rules` of the result.
 
     Examples
     --------

@@ -71,7 +71,7 @@ def primary_care_first(
     References
     ----------
     Centers for Medicare & Medicaid Services, Primary Care First Request for Applications, 24 October 2019; each
-           value's own source is in `rules` of the result.
+    value's own source is in `rules` of the result.
 
     Examples
     --------
