@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from apmkit import datasets, studies
 from apmkit.cli import main
-from apmkit.studies import markdown, pages
+from apmkit.studies import markdown, pages, payment_pages
 
 AGREEMENT = Path(__file__).parents[2] / "book" / "agreement.csv"
 RERUN = (Path(__file__).parents[2] / "book" / "rerun.md").read_text(encoding="utf-8")
@@ -76,7 +76,12 @@ def test_the_parameter_page_has_every_parameter_of_every_study_with_its_default(
 
 
 def test_all_rows_of_a_table_have_as_many_cells_as_its_header():
-    for page in (pages.data_page(), pages.parameters_page()):
+    for page in (
+        pages.data_page(),
+        pages.parameters_page(),
+        payment_pages.models_page(),
+        payment_pages.contracts_page(),
+    ):
         for table in re.findall(r"(?:^\|.*\|\n?)+", page, flags=re.MULTILINE):
             assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table.splitlines()[0]
 
@@ -90,13 +95,20 @@ def test_every_command_on_the_page_about_rerunning_starts_its_work(line, monkeyp
         monkeypatch.setattr(f"apmkit.{work}", start)
     monkeypatch.setattr("apmkit.datasets.years", lambda name: [2013, 2024])  # as if the file of 2024 were added
     monkeypatch.setenv("APMKIT_RUNS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_acos.csv").write_text(
+        "year,track,beneficiaries,benchmark,expenditures,met_quality_standard\n2022,BASIC B,10000,1e8,9.5e7,True\n"
+    )
     result = CliRunner().invoke(main, shlex.split(line)[1:])
     assert result.exit_code == 0, result.output
 
 
-def test_the_python_on_the_page_about_rerunning_runs():
-    (code,) = re.findall(r"```python\n(.*?)```", RERUN, flags=re.DOTALL)
-    check = "\nassert len(panel.periods) == 11\n"
+@pytest.mark.parametrize(
+    ("position", "check"), [(1, "len(panel.periods) == 11"), (0, "payment.rules['status'].eq('user').any()")]
+)
+def test_the_python_on_the_page_about_rerunning_runs(position, check):
+    code = re.findall(r"```python\n(.*?)```", RERUN, flags=re.DOTALL)[position]
+    check = f"\nassert {check}\n"
     done = subprocess.run([sys.executable, "-"], input=code + check, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -109,7 +121,8 @@ def test_an_unchanged_page_is_not_written_again(tmp_path):
     (notebooks / "us" / "study.ipynb").write_text(json.dumps({"cells": [shown, other]}))
     pages.write(generated, AGREEMENT, notebooks)
     before = {path.name: path.stat().st_mtime_ns for path in generated.iterdir()}
-    assert sorted(before) == ["agreement.md", "api.md", "data.md", "parameters.md", "us-study.svg"]
+    made = ["agreement.md", "api.md", "contracts.md", "data.md", "parameters.md", "payment_models.md", "us-study.svg"]
+    assert sorted(before) == made
     assert (generated / "us-study.svg").read_text() == "<svg></svg>"
     pages.write(generated, AGREEMENT, notebooks)
     assert {path.name: path.stat().st_mtime_ns for path in generated.iterdir()} == before
