@@ -99,7 +99,7 @@ def _paid_by(programme: str) -> str:
     said = []
     for name in _PAID_BY[programme]:
         first = inspect.getdoc(getattr(payment, name)).partition("\n")[0]
-        said.append(f"[`{name}`](api.md#apmkit.{name}): {plain(first)}")
+        said.append(f"{{py:func}}`~apmkit.{name}`: {plain(first)}")
     return " ".join(said) or "No function pays by these rules; they stand here for comparison."
 
 

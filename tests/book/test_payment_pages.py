@@ -26,7 +26,7 @@ def test_the_functions_that_pay_are_public_and_linked():
     page = payment_pages.models_page()
     for names in payment_pages._PAID_BY.values():
         for name in names:
-            assert f"[`{name}`](api.md#apmkit.{name})" in page
+            assert f"{{py:func}}`~apmkit.{name}`" in page
 
 
 def test_the_page_of_contracts_shows_every_contract_with_category_reason_and_sources():
