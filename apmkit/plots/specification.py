@@ -79,7 +79,7 @@ def specification_curve(
         _draw_choices(top.figure.add_subplot(grid[1], sharex=top), varying, values, marked)
     _draw_curve(top, rows, marked)
     # Above the curve, where there is room for it: at its side the label would be longer than the axis.
-    top.set_title(label or "Estimate", fontsize="medium", pad=18)
+    top.set_title(label or "Estimate", loc="left", fontsize="medium", pad=18)
     top.tick_params(axis="x", length=0, labelbottom=False)
     top.set_xlim(-0.8, len(rows) - 0.2)
     top.figure.axes[-1].set_xlabel(f"{len(rows)} sets of choices, from the lowest estimate to the highest")
