@@ -105,7 +105,7 @@ def _paid_by(programme: str) -> str:
 
 def contracts_page() -> str:
     """Return the page of the contract gallery: category and score of each contract, then each contract by theme."""
-    from apmkit.contract import gallery, gallery_table, placements
+    from apmkit.contract import CATEGORIES, gallery, gallery_table, placements
 
     overview = [
         (f"[{plain(row['title'])}](#{anchor('contract', name)})", row["country"], *map(plain, row[_AT_A_GLANCE]))
@@ -126,6 +126,7 @@ def contracts_page() -> str:
             "payment; no category is typed in.",
             "`apmkit contracts show mssp_basic_e` prints one of them, `apmkit contracts compare ontario_fhg "
             "ontario_fho` two side by side, and `apmkit contracts new mine.yml` begins one of your own.",
+            dropdown("The categories", table(("Category", "Meaning"), [(c, plain(m)) for c, m in CATEGORIES.items()])),
             table(("Contract", "Country", "Category", "Preferred design", "Fields filled"), overview),
             "## Where another placement differs",
             "Placements that circulate have no published source that was found. They are unconfirmed, and compared "
@@ -142,7 +143,7 @@ def _contract(name: str) -> list[str]:
 
     contract, matrix = gallery(name), task_matrix(gallery(name))
     found = classify(contract)
-    payments = [(f"`{payment}`", *map(plain, row)) for payment, row in found.payments.iterrows()]
+    payments = [tuple(map(_spaced, (payment, *row))) for payment, row in found.payments.iterrows()]
     design = [
         (plain(criterion), plain(row["verdict"]), plain(row["reason"]))
         for criterion, row in preferred_design(contract).iterrows()
@@ -158,11 +159,16 @@ def _contract(name: str) -> list[str]:
     sources = "\n".join(f"* {plain(source.citation)} ({source.status})" for source in contract.sources)
     return [
         f"({anchor('contract', name)})=\n## {plain(contract.title)}",
-        f"**{plain(found.category)}.** {plain(found.reason)}",
+        f"**{plain(found.category)}.** {_spaced(found.reason)}",
         table(("Payment", *(column.capitalize() for column in found.payments.columns)), payments),
         dropdown("Preferred design", table(("Criterion", "Verdict", "Reason"), design)),
-        dropdown("Tasks of primary care", table(("Task", *(f"`{payment}`" for payment in matrix.columns)), tasks)),
+        dropdown("Tasks of primary care", table(("Task", *map(_spaced, matrix.columns)), tasks)),
         dropdown("The contract by theme", table(("Theme", "Field", "Value"), fields)),
         dropdown("What is known", table(("Theme", "Fields filled", "Absent, with the reason", "Missing"), known)),
         dropdown("Sources", sources),
     ]
+
+
+def _spaced(name: str) -> str:
+    """A name of a payment in words."""
+    return plain(name.replace("_", " "))
