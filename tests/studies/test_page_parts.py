@@ -33,7 +33,7 @@ def test_the_header_has_every_parameter_what_the_run_changed_and_commands(study,
         "This run differs from the defaults in: first = 2, leave\\_out = on,qc.\n\n"
         "From a terminal, one other choice, and all combinations of two:\n\n```bash\n"
         "apmkit run us/toy -p outcome=visits\n"
-        "apmkit sweep us/toy --grid outcome=cost,visits --grid first=1,2,3 --jobs 2\n```"
+        "apmkit sweep us/toy --grid outcome=cost,visits --grid first=1,2 --jobs 2\n```"
     )
 
 
