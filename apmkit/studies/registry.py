@@ -13,6 +13,7 @@ NAMES = (
     "us/upfront_payment",
     "canada/bc_lfp",
     "canada/blended_capitation",
+    "methods/design_studio",
     "methods/estimators_on_trial",
     "methods/weights",
 )

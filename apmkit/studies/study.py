@@ -239,7 +239,8 @@ class Study:
         try:
             return model(**values)
         except ValidationError as error:
-            raise StudyError(f"{self.name}: {'; '.join(map(self._fault, error.errors()))}.") from None
+            faults = "; ".join(map(self._fault, error.errors()))
+            raise StudyError(f"{self.name}: {faults}{'' if faults.endswith('?') else '.'}") from None
 
     def from_cell(self, namespace: Mapping[str, Any]) -> Parameters:
         """Checked parameters of a notebook, whose `parameters` cell set them: ``study.from_cell(globals())``.

@@ -7,6 +7,7 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
+from apmkit.studies.markdown import plain
 from apmkit.studies.study import StudyError, repository
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def _role(name: str, text: str, values) -> str:
     if name == "glue:text":
         key, colon, spec = text.rpartition(":")
         key, spec = (key, spec) if colon else (text, "")
-        return _formatted(_value(key, values)["text/plain"], spec)
+        return plain(_formatted(_value(key, values)["text/plain"], spec))  # text as it is, as in the book
     if name.startswith("glue"):
         return _shown(text, values)
     if name.startswith("cite"):

@@ -46,7 +46,7 @@ def test_rates_by_age_and_sex_alone_pay_alike_for_the_sick_and_the_well(practice
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, 50, float("nan"), "half", None])
 def test_what_is_no_share_is_refused_in_a_sentence(practices, share):
-    with pytest.raises(PaymentError, match="is no share of fees: give 0.5 for 50 %") as refused:
+    with pytest.raises(PaymentError, match=r"is no share of fees: give 0\.5 for 50 %") as refused:
         capitation_dial(practices, share)
     assert "\n" not in str(refused.value)
 

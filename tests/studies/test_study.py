@@ -172,15 +172,18 @@ def test_a_parameter_can_be_a_name_or_a_file_which_is_read_before_anything_runs(
         ("absent.yml", "absent.yml cannot be read: No such file or directory."),
         ("a\0.yml", "us/own: 'a\\x00.yml' is no path of a file (embedded null byte); give another."),
         ("wrong.yml", "us/own: wrong.yml, line 4: YAML reads yes as a truth value; put it in quotes, or write true"),
+        ("meant.yml", "us/own: meant.yml, line 7: finance.payments.1.type cannot be 'fee_for_servic'; did you mean"),
         (".", "contract='.' is not allowed; give one of bc_lfp"),
     ],
 )
 def test_a_file_that_is_absent_or_wrong_is_refused_in_its_own_sentence(tmp_path, monkeypatch, given, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wrong.yml").write_text(CONTRACT.replace("finance", "jurisdiction: yes\nfinance"), encoding="utf-8")
+    (tmp_path / "meant.yml").write_text(CONTRACT.replace("fee_for_service", "fee_for_servic", 1), encoding="utf-8")
     with pytest.raises(StudyError) as refused:
         OWN.parameters(contract=given)
     assert sentence in str(refused.value)
+    assert not str(refused.value).endswith("?.")
     assert "\n" not in str(refused.value)
 
 

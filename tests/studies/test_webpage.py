@@ -11,6 +11,7 @@ VALUES = {
     "effect": {"text/plain": "-12.3456"},
     "count": {"text/plain": "4795"},
     "who": {"text/plain": "'ACOs'"},
+    "title": {"text/plain": "'My _b_ <script>*</script>'"},
     "figure": {"image/png": "aGVsbG8=\n", "text/plain": "<Figure>"},
     "numpy": {"text/plain": "np.float64(1.5)"},
 }
@@ -29,6 +30,7 @@ def code(source, *tags, text="shown"):
     ("myst", "markdown"),
     [
         ("fell by {glue:text}`effect:.1f` for {glue:text}`who`", "fell by -12.3 for ACOs"),
+        ("of {glue:text}`title`", r"of My \_b\_ \<script\>\*\</script\>"),
         ("{glue:text}`effect:.0f`% and {glue}`effect`", "-12% and -12.3456"),
         ("{cite:t}`callaway2021` and {cite:p}`bazemore2018,sun2021`",
          "Callaway and Sant'Anna (2021) and (Bazemore et al., 2018; Sun and Abraham, 2021)"),
@@ -48,7 +50,7 @@ def test_roles_become_text(myst, markdown):
 
 def test_a_value_that_is_absent_or_cannot_be_formatted_is_an_error():
     with pytest.raises(
-        ValueError, match="uses 'other', which no cell has glued: glue it, or use one of effect, count, who"
+        ValueError, match="uses 'other', which no cell has glued: glue it, or use one of effect, count, who, title"
     ):
         plain_markdown("{glue:text}`other:.1f`", VALUES)
     with pytest.raises(ValueError, match=r"shows as np\.float64\(1\.5\), which '\.1f' cannot format: glue a float"):
