@@ -11,6 +11,8 @@ NAMES = (
     "us/mssp_downside_risk",
     "us/mssp_settlement",
     "us/upfront_payment",
+    "us/maryland_global_budgets",
+    "us/vermont_all_payer",
     "canada/bc_lfp",
     "canada/blended_capitation",
     "methods/design_studio",
