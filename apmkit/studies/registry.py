@@ -15,6 +15,8 @@ NAMES = (
     "us/vermont_all_payer",
     "canada/bc_lfp",
     "canada/blended_capitation",
+    "canada/ontario_capitation_wave",
+    "both/published_evidence",
     "methods/design_studio",
     "methods/estimators_on_trial",
     "methods/weights",
