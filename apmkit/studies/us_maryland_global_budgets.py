@@ -163,7 +163,8 @@ def estimate(parameters: MarylandParameters) -> Result:
     )
     if parameters.model == "total_cost_of_care":
         notes += ("The years before 2019 were under hospital global budgets: this is a change on top of them.",)
-    axis = f"Gap in {measure.words} in {STATE} since {parameters.start}, {measure.unit}"
+    unit = measure.unit.replace(" per beneficiary", "")
+    axis = f"Gap in {measure.words} since {parameters.start}, {unit}"
     return Result(found, parameters.estimator, (finding(chosen, measure, STATE), trends), notes, axis)
 
 

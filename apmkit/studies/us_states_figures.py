@@ -139,7 +139,7 @@ def sign_dots(found: pd.DataFrame, measure: Measure):
     ax.set_yticks(range(len(methods)), [METHOD_WORDS[name].replace(", ", ",\n") for name in methods])
     ax.set_ylim(len(methods) - 0.5, -0.5)
     ax.set_xlabel(f"Gap ({measure.unit})")
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    ax.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     return ax
 
 

@@ -43,20 +43,23 @@ def finding(estimate: Estimate, measure: Measure, state: str) -> str:
     )
 
 
+def falls_and_rises(values) -> str:
+    """How many of several estimates are falls, and how many rises."""
+    falls = int((np.asarray(values) < 0).sum())
+    rises = len(values) - falls
+    return f"{falls} are falls and {rises} rises" if falls and rises else f"all are {'falls' if falls else 'rises'}"
+
+
 def methods_sentence(found: Mapping[str, Estimate], measure: Measure) -> str:
     """Range, signs and p-values of the methods side by side."""
-    values = estimates_of(found)
+    values = estimates_of(found).to_list()
     known = [e.table["p_value"].iloc[0] for e in found.values() if "withheld" not in e.diagnostics]
-    withheld, falls = len(found) - len(known), int((values < 0).sum())
-    text = (
-        f"{len(found)} methods give {measure.span(values.to_list())}: {falls} a fall and {len(found) - falls} a rise."
-    )
+    withheld = len(found) - len(known)
+    text = f"{len(found)} methods give {measure.span(values)}: {falls_and_rises(values)}."
     if known:
         small = sum(p <= 0.05 for p in known)
-        text += (
-            f" The smallest p is {min(known):.2f}; {small or 'none'} of {len(known)} {'is' if small == 1 else 'are'} "
-        )
-        text += "at 0.05 or below."
+        text += f" The smallest p is {min(known):.2f}; {small or 'none'} of {len(known)} "
+        text += f"{'are' if small > 1 else 'is'} at 0.05 or below."
     return text + (f" For {withheld} the fit before is too poor to judge." if withheld else "")
 
 
@@ -116,7 +119,7 @@ def starts_sentence(starts: pd.DataFrame, estimate: Estimate, measure: Measure) 
     named = f"{starts['start'].iloc[0]}" if n == 1 else f"each year from {starts['start'].iloc[0]} to "
     named += "" if n == 1 else str(starts["start"].iloc[-1])
     return (
-        f"Told that it began in {named}, when nothing had, the same method finds {measure.span(starts['estimate'])}; "
+        f"Told that it began in {named}, before it did, the same method finds {measure.span(starts['estimate'])}; "
         f"{larger or 'none'} of {n} {'is' if larger == 1 else 'are'} at least as large as the estimate."
     )
 

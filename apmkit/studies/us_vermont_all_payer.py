@@ -23,7 +23,7 @@ from apmkit.studies.us_states import (
     state_panel,
     state_years,
 )
-from apmkit.studies.us_states_words import finding, fit_sentence
+from apmkit.studies.us_states_words import falls_and_rises, finding, fit_sentence
 
 TREATED, STATE = "VT", "Vermont"
 
@@ -139,11 +139,11 @@ def sign_table(every: pd.DataFrame) -> pd.DataFrame:
 def signs_sentence(every: pd.DataFrame, parameters: VermontParameters) -> str:
     """For how many combinations the outcome falls, and for how many outcomes the sign is open."""
     own = every.loc[every["outcome"] == parameters.outcome, "estimate"]
-    falls, mixed = int((own < 0).sum()), every.groupby("outcome")["estimate"].agg(lambda e: e.min() < 0 < e.max())
+    mixed = every.groupby("outcome")["estimate"].agg(lambda e: e.min() < 0 < e.max())
     measure = OUTCOMES[parameters.outcome]
     return (
         f"Over {len(own)} combinations of method, place of 2017 and handling of COVID, the gap in {measure.words} runs "
-        f"from {measure.span(own)}; {falls} are falls and {len(own) - falls} rises. For {int(mixed.sum())} of "
+        f"from {measure.span(own)}; {falls_and_rises(own)}. For {int(mixed.sum())} of "
         f"{len(mixed)} outcomes the sign depends on the choice."
     )
 
@@ -171,7 +171,7 @@ def reasons_against(found: Estimate, others: pd.DataFrame, parameters: VermontPa
     p, known = found.table["p_value"].iloc[0], others["p_value"].dropna()
     unusual = int((known <= 0.05).sum())
     if p <= 0.05 and unusual < len(known):
-        reasons.append(f"{unusual or 'none'} of {len(known)} other choices that can be ranked give p at most 0.05")
+        reasons.append(f"p is at most 0.05 here, and under {unusual or 'none'} of {len(known)} other choices")
     if p > 0.05 and abs(gap) < (smallest := detectable(found)):
         reasons.append(f"an effect had to reach {measure.write(smallest)} to be found with a chance of 80%")
     return reasons
@@ -203,7 +203,7 @@ def estimate(parameters: VermontParameters) -> Result:
         fit_sentence(found, measure),
     )
     told = verdict(found, other_choices(parameters), parameters)
-    axis = f"Gap in {measure.words} in {STATE}, {measure.unit}"
+    axis = f"Gap in {measure.words}, {measure.unit.replace(' per beneficiary', '')}"
     return Result({"gap": found}, "gap", (told, finding(found, measure, STATE)), notes, axis)
 
 
