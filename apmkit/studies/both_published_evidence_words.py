@@ -47,7 +47,7 @@ def traps(rows: pd.DataFrame, parameters: PublishedEvidenceParameters) -> str:
     """The reasons not to pool single rows, counted."""
     reasons = why_not(rows, parameters)
     counts = reasons[reasons != ""].value_counts()
-    lines = [f"* {count} rows: {reason}" for reason, count in counts.items()]
+    lines = [f"* {count} row{'s' * (count > 1)}: {reason}" for reason, count in counts.items()]
     many = rows["program"].duplicated(keep=False).sum()
     return (
         f"{(reasons != '').sum()} of the {len(rows)} rows cannot be pooled whatever stands beside them. By the first "
@@ -215,7 +215,7 @@ def policy(rows: pd.DataFrame, groups: pd.DataFrame, found: Estimate, group: Gro
     """What the table and the mean allow to say."""
     count = rows["verdict"].value_counts()
     clear = "" if includes_no_effect(found, group) else " in these programmes"
-    direction = "cannot be told from no effect" if includes_no_effect(found, group) else "is not chance alone"
+    direction = "cannot be told from no effect" if includes_no_effect(found, group) else "lies clear of no effect"
     poolable = int((groups["why_not"] == "").sum())
     verdicts = rows.groupby("family")["verdict"].agg(set)
     mixed = verdicts[[{"better", "worse"} <= found_here for found_here in verdicts]].index
@@ -226,6 +226,6 @@ def policy(rows: pd.DataFrame, groups: pd.DataFrame, found: Estimate, group: Gro
         f"The larger finding is the state of the evidence. Of {len(groups)} questions that somebody evaluated, "
         f"{poolable} can be answered by more than one programme with usable numbers. {count.get('not tested', 0)} "
         "effects were announced without any measure of their uncertainty. A payer that wants to copy a success should "
-        "first ask in which row of the map it lies, whether a second programme found it too, and what stands in the same "
-        f"row beside it: {count.get('worse', 0)} effects here are for the worse{beside}."
+        "first ask in which row of the map it lies, whether a second programme found it too, and what stands beside it "
+        f"in that row: {count.get('worse', 0)} effects here are for the worse{beside}."
     )
