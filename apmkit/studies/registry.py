@@ -10,6 +10,7 @@ from apmkit.studies.study import Study, StudyError
 NAMES = (
     "us/mssp_downside_risk",
     "us/mssp_settlement",
+    "us/mssp_savings_threshold",
     "us/upfront_payment",
     "us/maryland_global_budgets",
     "us/vermont_all_payer",
