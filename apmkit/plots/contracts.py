@@ -68,11 +68,11 @@ def contract_categories(contracts: Iterable[Contract] | None = None, *, ax: Axes
         ax.axvspan(start - 0.5, end + 0.5, color="#F4F4F4", lw=0, zorder=0)
     ax.set_xticks(range(len(place)), list(place), fontsize="small")
     ax.set_xlim(-0.5, len(place) - 0.5)
-    ax.set_yticks(range(len(found)), [textwrap.fill(each.contract.title, 42) for each in found], fontsize="small")
+    ax.set_yticks(range(len(found)), [textwrap.fill(_title(each.contract), 42) for each in found], fontsize="small")
     ax.set_ylim(len(found) - 0.4, -0.6)
     ax.tick_params(length=0)
     ax.set_xlabel("HCP-LAN category")
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False,
+    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False,
                      fontsize="small")  # fmt: skip
     return ax
 
@@ -105,9 +105,14 @@ def contract_tasks(contract: Contract, *, ax: Axes | None = None) -> Axes:
     ax.spines[:].set_visible(False)
     shown = [level for level in _LEVELS if (matrix == level).any(axis=None)]
     patches = [Patch(label=level, **_style(level)) for level in shown]
-    ax.figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
-    ax.set_title(contract.title)
+    ax.figure.legend(handles=patches, loc="outside upper center", ncols=4, frameon=False, fontsize="small")
+    ax.set_title(_title(contract))
     return ax
+
+
+def _title(contract: Contract) -> str:
+    """The title as it is: between two dollar signs matplotlib would read a formula."""
+    return contract.title.replace("$", r"\$")
 
 
 def _style(level: str) -> dict[str, str | None]:

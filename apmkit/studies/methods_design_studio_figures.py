@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import html
+
 import numpy as np
 import pandas as pd
 
 from apmkit.payment import ModelComparison, Practices
-from apmkit.studies.markdown import plain
-from apmkit.studies.markdown import table as markdown_table
 
 
 def show(frame: pd.DataFrame, source: str) -> None:
-    """Show a table of text and numbers, without its index, and its source below."""
-    from IPython.display import Markdown, display
+    """Show a table as it is, text from a user's file among it, without its index, and its source below."""
+    from IPython.display import display
 
-    rows = [[plain(str(cell)) for cell in row] for row in frame.itertuples(index=False)]
-    header = tuple(plain(str(column)) for column in frame.columns)
-    display(Markdown(f"{markdown_table(header, rows)}\n\n*Source: {plain(source)}*"))
+    below = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
+    style = frame.rename(columns=html.escape).style.hide().format(escape="html")
+    style = style.set_caption(html.escape(f"Source: {source}"))
+    style = style.set_properties(**{"text-align": "left", "vertical-align": "top"})
+    display(style.set_table_styles([{"selector": "caption", "props": below}]))
 
 
 def summary_table(as_ruled: pd.DataFrame, same_total: pd.DataFrame, money: str) -> pd.DataFrame:

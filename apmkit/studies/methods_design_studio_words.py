@@ -84,7 +84,7 @@ def moves(table: pd.DataFrame, category: str) -> str:
     """How many single changes move the category; `table` comes from `category_moves`."""
     if table.empty:
         return f"No change of one field of one payment moves it out of {category}: that takes two, or another payment."
-    reached = ", ".join(sorted(set(table["category"])))
+    reached = "; ".join(sorted(set(table["category"])))
     one = len(table) == 1
     return (
         f"{'One change' if one else f'{len(table)} changes'} of a single field would move it from {category} to "
@@ -118,9 +118,9 @@ def coded(drift: pd.DataFrame) -> str:
     year = drift.index.get_level_values("year").max()
     over = drift["overpayment_share"].xs(year, level="year")
     return (
-        f"If every practice wrote down 2% more risk a year while nobody got sicker, after {year} years a payer without "
-        f"a cap would pay {over['uncapped']:.1%} too much, with a cap of 3% {over['capped']:.1%}, and with scores "
-        f"divided by their mean {over['normalised']:.1%}."
+        f"If every practice wrote down 2% more risk a year while nobody got sicker, after {year} years a payer would "
+        f"pay too much by {over['uncapped']:.1%} without a cap, by {over['capped']:.1%} if growth above 3% is not "
+        f"paid, and by {over['normalised']:.1%} if scores are divided by their mean."
     )
 
 

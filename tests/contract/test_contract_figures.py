@@ -42,6 +42,12 @@ def test_chosen_contracts_are_drawn_alone_and_none_is_refused():
         plots.contract_categories([])
 
 
+def test_dollars_in_a_title_are_no_formula():
+    contract = gallery("bc_lfp").change(title=r"From $5 to $\oops a visit")
+    for figure in (plots.contract_categories([contract]), plots.contract_tasks(contract)):
+        figure.figure.canvas.draw()
+
+
 def test_each_task_and_payment_has_a_cell_in_the_colour_of_its_level():
     contract = gallery("ontario_fho")
     ax = plots.contract_tasks(contract)
