@@ -10,7 +10,7 @@ from apmkit.datasets.adding import add
 from apmkit.datasets.catalogue import Column, DataError, DataFile, Dataset, describe, names
 from apmkit.datasets.checking import check, years
 from apmkit.datasets.loading import load
-from apmkit.datasets.store import checksum, user_data_folder
+from apmkit.datasets.store import checksum, user_data_folder, withheld
 
 __all__ = [
     "Column",
@@ -24,5 +24,6 @@ __all__ = [
     "load",
     "names",
     "user_data_folder",
+    "withheld",
     "years",
 ]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from apmkit.datasets import mssp, store
 from apmkit.datasets.catalogue import DataError, DataFile, Dataset, describe, names
-from apmkit.datasets.loading import broken_rules, build
+from apmkit.datasets.loading import broken_rules, build, year_columns
 from apmkit.datasets.store import Source
 
 
@@ -23,7 +23,11 @@ def years(name: str) -> list[int]:
     >>> years("mssp")[:2]
     [2013, 2014]
     """
-    dataset = describe(name)
+    withheld = store.withheld_year(name)
+    return [year for year in _years(describe(name)) if year != withheld]
+
+
+def _years(dataset: Dataset) -> list[int]:
     if by_file := store.file_years(dataset):
         return by_file
     added = [store.read_added(path, year) for year, path in store.added_files(dataset).items()]
@@ -33,8 +37,7 @@ def years(name: str) -> list[int]:
 
 def _covered(dataset: Dataset, frame: pd.DataFrame) -> list[int]:
     """Years in the frame's columns of years, in order; a table of periods has two such columns."""
-    columns = [entry.column for entry in dataset.codebook if entry.unit == "year"]
-    return sorted({int(year) for column in columns for year in frame[column]})
+    return sorted({int(year) for column in year_columns(dataset) for year in frame[column]})
 
 
 def check(name: str | None = None) -> pd.DataFrame:

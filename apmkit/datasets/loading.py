@@ -61,7 +61,15 @@ def load(name: str) -> pd.DataFrame:
     kept = _kept.get(name)
     if kept is None or kept[0] is not dataset or kept[1] != made_of:
         _kept[name] = kept = (dataset, made_of, build(dataset, sources))
-    return kept[2].copy()
+    frame = kept[2]
+    if (year := store.withheld_year(name)) is not None:  # a table of all years has no file of that year to leave out
+        frame = frame[(frame[year_columns(dataset)] != year).all(axis=1)].reset_index(drop=True)
+    return frame.copy()
+
+
+def year_columns(dataset: Dataset) -> list[str]:
+    """The columns that hold years; a table of periods has two."""
+    return [entry.column for entry in dataset.codebook if entry.unit == "year"]
 
 
 def build(dataset: Dataset, sources: Sequence[Source]) -> pd.DataFrame:

@@ -8,6 +8,8 @@ import re
 import sys
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from apmkit.datasets.catalogue import DataError, DataFile, Dataset, describe
 SHIPPED = Path(__file__).parent / "files"
 _WHOLE_TABLE = "added"
 _RESTORE = "reinstall apmkit to restore it (in a clone: git checkout -- apmkit/datasets/files)"
+_withheld: ContextVar[dict[str, int]] = ContextVar("withheld", default={})  # noqa: B039 (never changed in place)
 _ADDED_NAME = re.compile(rf"(?:{_WHOLE_TABLE}|(?P<year>\d{{4}}))\.(?P<sha256>[0-9a-f]{{64}})\.csv")
 
 
@@ -124,11 +127,44 @@ def write_added(dataset: Dataset, year: int | None, data: bytes) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def withheld(name: str, year: int) -> Iterator[None]:
+    """Inside the block a data set is as if one of its years had not been published yet; other processes see all of it.
+
+    Raises
+    ------
+    DataError
+        There is no such data set, or it does not hold the year.
+
+    Examples
+    --------
+    >>> from apmkit import datasets
+    >>> with datasets.withheld("mssp", 2023):
+    ...     max(datasets.years("mssp")), int(datasets.load("mssp")["year"].max())
+    (2022, 2022)
+    """
+    from apmkit.datasets.checking import years
+
+    if year not in (there := years(name)):
+        raise DataError(f"{name} holds no {year}, only {min(there)} to {max(there)}; choose one of those years.")
+    before = _withheld.set({**_withheld.get(), name: year})
+    try:
+        yield
+    finally:
+        _withheld.reset(before)
+
+
+def withheld_year(name: str) -> int | None:
+    """The year of a data set that is withheld at present."""
+    return _withheld.get().get(name)
+
+
 def sources(dataset: Dataset, *, without: int | None = None) -> list[Source]:
     """Every file that `load` reads: shipped ones, and added ones, which stand for the shipped file of their year.
 
-    The files of the year `without` are left out.
+    The files of the year `without` are left out, and those of a year that is withheld.
     """
+    without = withheld_year(dataset.name) if without is None else without
     added = added_files(dataset)
     files = [file for file in dataset.files if file.year is None or file.year not in {without, *added}]
     if without is not None:
@@ -155,4 +191,6 @@ def checksum(name: str) -> str:
     64
     """
     lines = sorted(f"{source.name} {source.sha256}\n" for source in sources(describe(name)))
+    if (year := withheld_year(name)) is not None:
+        lines.append(f"without {year}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -4,6 +4,7 @@ import gzip
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from apmkit import datasets
@@ -96,3 +97,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     path.write_text("Year,AB,BC,MB,NB,NL,NS,ON,PE,QC,SK\n2025,8,9,8,9,10,9,8,9,8,7\n")
     with pytest.raises(datasets.DataError, match=r"cannot be written: "):
         datasets.add("unmet_need", path)
+
+
+@pytest.mark.parametrize(("name", "year"), [("mssp", 2023), ("gv_state", 2024), ("npdb_payments", 2010)])
+def test_a_withheld_year_is_gone_from_rows_years_and_checksum_until_the_block_ends(name, year):
+    whole, checksum = datasets.load(name), datasets.checksum(name)
+    (column, *_) = [entry.column for entry in datasets.describe(name).codebook if entry.unit == "year"]
+    with datasets.withheld(name, year):
+        part = datasets.load(name)
+        assert len(part) == (whole[column] != year).sum() < len(whole)
+        assert year not in set(part[column]) | set(datasets.years(name))
+        assert datasets.checksum(name) != checksum
+    assert datasets.checksum(name) == checksum
+    pd.testing.assert_frame_equal(datasets.load(name), whole)
+
+
+def test_a_year_that_is_not_there_cannot_be_withheld():
+    with (
+        pytest.raises(datasets.DataError, match="mssp holds no 2031, only 2013 to 2023"),
+        datasets.withheld("mssp", 2031),
+    ):
+        pass
