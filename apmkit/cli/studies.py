@@ -32,6 +32,10 @@ def _given(study, file: Path | None, set_: tuple[str, ...]) -> dict:
     return {**(read_parameters(file) if file else {}), **_assignments(study, set_, "-p")}
 
 
+def _data(study) -> list[str]:
+    return [*study.data, *(own.name for own in study.own)]
+
+
 _study = click.argument("name")
 _set = click.option("-p", "set_", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 _file = click.option(
@@ -48,14 +52,14 @@ def studies(name):
 
     if name is not None:
         study = studies.get(name)
-        click.echo(f"{study.name}: {study.title}\nData: {', '.join(study.data)}\n")
+        click.echo(f"{study.name}: {study.title}\nData: {', '.join(_data(study))}\n")
         click.echo(screen.table(study.parameter_table()))
         click.echo(f"\nRun it: apmkit run {study.name} -p NAME=VALUE")
         return
     import pandas as pd
 
     found = map(studies.get, studies.names())
-    rows = [(s.name, s.title, s.country, ", ".join(s.data), len(s.Parameters.model_fields)) for s in found]
+    rows = [(s.name, s.title, s.country, ", ".join(_data(s)), len(s.Parameters.model_fields)) for s in found]
     click.echo(screen.table(pd.DataFrame(rows, columns=["name", "title", "country", "data", "parameters"])))
 
 

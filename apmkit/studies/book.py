@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import apmkit
-from apmkit import datasets
+from apmkit import datasets, studies
 from apmkit.errors import ApmkitError, ApmkitFailure
 from apmkit.studies import pages
 from apmkit.studies.execution import NotebookError, execute_notebook
@@ -78,7 +78,6 @@ def estimate_grids(sources: Path, *, jobs: int | None = None) -> None:
     StudyError
         A set of a study failed.
     """
-    from apmkit import studies
     from apmkit.studies.specifications import specifications
 
     for study in map(studies.get, studies.names()):
@@ -126,12 +125,14 @@ def execute_notebooks(sources: Path, targets: Path, *, all: bool = False, jobs: 
 def stale_notebooks(sources: Path, targets: Path, *, all: bool = False) -> dict[Path, tuple[Path, str]]:
     """Return for each notebook that must run its executed copy's place and the checksum of what decides its results."""
     surroundings = _library_digest() + _data_digest() + json.dumps(versions())
+    own = {s.name: json.dumps(s.checksums()) for s in map(studies.get, studies.names()) if s.own}
     stale = {}
     for source in sorted(sources.rglob("*.ipynb")):
         if ".ipynb_checkpoints" in source.parts:
             continue
         target = targets / source.relative_to(sources)
-        digest = _digest([source.read_bytes(), surroundings.encode()])
+        files = own.get(source.relative_to(sources).with_suffix("").as_posix(), "")
+        digest = _digest([source.read_bytes(), (surroundings + files).encode()])
         if all or _finished_digest(target) != digest:
             stale[source] = (target, digest)
     return stale

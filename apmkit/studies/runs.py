@@ -140,7 +140,7 @@ def run(study: Study, parameters: Parameters, *, out: Path | None = None, progre
     """
     from apmkit.studies.webpage import to_html
 
-    study.require_data()
+    study.checksums()  # without its data nothing starts
     with new_folder(runs_folder(out), study.name, parameters.plain()) as (folder, final):
         stem = study.name.rpartition("/")[2]
         notebook = folder / f"{stem}.ipynb"

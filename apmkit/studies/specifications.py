@@ -94,10 +94,8 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def _digest(study: Study, files: Iterable[str]) -> str | None:
     """Checksum of what decides the numbers: the grid, the data, the versions and the modules that were loaded."""
-    from apmkit import datasets
-
     grid = {name: [as_typed(value) for value in values] for name, values in study.grid.items()}
-    decided = [study.name, grid, study.parameters().plain(), versions(), [datasets.checksum(n) for n in study.data]]
+    decided = [study.name, grid, study.parameters().plain(), versions(), study.checksums()]
     digest = hashlib.sha256(json.dumps(decided).encode())
     for name in files:
         try:

@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from apmkit.estimate import Estimate
+    from apmkit.studies.own_data import OwnData
 
 MIME = "application/vnd.apmkit.result+json"
 """Type of the notebook output that holds a recorded result."""
@@ -151,8 +152,6 @@ class Result:
         """
         if self.study is None or self.parameters is None:
             raise StudyError("This result names no study: get it from study.run(parameters).")
-        from apmkit import datasets
-
         estimates = {name: json.loads(estimate.to_json()) for name, estimate in self.estimates.items()}
         return {
             "study": self.study.name,
@@ -161,7 +160,7 @@ class Result:
             "estimates": estimates,
             "sentences": list(self.sentences),
             "notes": list(self.notes),
-            "data": {n: datasets.checksum(n) for n in self.study.data} | self.parameters.checksums(),
+            "data": self.study.checksums() | self.parameters.checksums(),
             "versions": versions(),
         }
 
@@ -184,6 +183,10 @@ class Study:
         A function at the top of a module, so that workers can find it.
     grid : mapping of str to tuple
         Reasonable values of some parameters; their combinations are the study's specification curve.
+    own : tuple of OwnData
+        Files of the user's own that it reads.
+    latest : mapping of str to str
+        Parameters whose default is the last year of a data set, and which one: a bulletin moves them with the data.
 
     Raises
     ------
@@ -198,6 +201,8 @@ class Study:
     Parameters: type[Parameters]
     estimate: Callable[[Any], Result] = field(repr=False)
     grid: Mapping[str, tuple] = field(default_factory=dict, repr=False)
+    own: tuple[OwnData, ...] = ()
+    latest: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         checked = {n: tuple(getattr(self.each_alone(**{n: v}), n) for v in self.grid[n]) for n in self.grid}
@@ -255,18 +260,19 @@ class Study:
             raise StudyError(f"The cell tagged 'parameters' does not set {', '.join(absent)}: {self.name} needs each.")
         return self.parameters(**{name: namespace[name] for name in self.Parameters.model_fields})
 
-    def require_data(self) -> None:
-        """Refuse to start without the data.
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of the data it reads, by the name of the data set or of the user's file.
 
         Raises
         ------
         DataError
             A file is absent, changed or truncated.
+        OwnDataError
+            A file of the user's own is absent.
         """
         from apmkit import datasets
 
-        for name in self.data:
-            datasets.checksum(name)
+        return {name: datasets.checksum(name) for name in self.data} | {own.name: own.checksum() for own in self.own}
 
     def run(self, parameters: Parameters | None = None) -> Result:
         """The estimation with these parameters, the defaults if none are given; no notebook is run."""

@@ -160,7 +160,7 @@ def sweep(
     """
     from joblib.externals.loky import BrokenProcessPool
 
-    study.require_data()
+    study.checksums()  # without its data nothing starts
     with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
         records = []
         try:

@@ -50,7 +50,7 @@ def test_study_names_itself_and_registered_data(name):
 
     study = studies.get(name)
     assert study.name == name
-    assert bool(study.data) != (study.country == "Simulation")
+    assert bool(study.data or study.own) != (study.country == "Simulation")
     assert set(study.data) <= set(datasets.names())
 
 
