@@ -18,6 +18,7 @@ NAMES = (
     "canada/blended_capitation",
     "canada/ontario_capitation_wave",
     "both/published_evidence",
+    "both/two_countries",
     "methods/design_studio",
     "methods/estimators_on_trial",
     "methods/weights",

@@ -1,0 +1,369 @@
+"""How differently do the two countries pay physicians, and can a lesson travel?"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+import apmkit as apm
+from apmkit.contract import Contract, classify, gallery
+from apmkit.datasets.states import PROVINCES
+from apmkit.estimate import Estimate
+from apmkit.studies import Parameters, Result, Study, StudyError
+
+_NAMES = {code: name for name, code in PROVINCES.items()}
+TEN = ("AB", "BC", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
+
+MEASURES = {
+    "alternative_share": ("alternative share of clinical payments", "percentage points"),
+    "alternative_per_person": ("alternative clinical payments", "CAD per person, current dollars"),
+    "fee_for_service_per_person": ("fee-for-service clinical payments", "CAD per person, current dollars"),
+    "payments_per_person": ("clinical payments to physicians", "CAD per person, current dollars"),
+}
+"""Words and unit of each measure."""
+
+COMPARABLE = {
+    "What a physician was paid": "no: Canada's payments are of provinces to all their physicians; the US tables used "
+    "here have no payments to physicians",
+    "Level of spending per person": "no: everybody in Canada, original Medicare in the US, and two currencies",
+    "Growth of spending since a year": "in part: each in its own currency and with its own inflation",
+    "Spread between provinces or states": "in part: it has no unit, but the populations differ",
+    "Reach of new payment": "in part: a share of money in Canada, a share of people in the US",
+    "Kind of contract": "yes: the same record and the same framework",
+}
+"""What can be set side by side, and why not."""
+
+
+class TwoCountriesParameters(Parameters):
+    """Parameters of the study; see ``apmkit studies both/two_countries``."""
+
+    place: Literal[("CA", *TEN)] = Field("CA", description="Canada, or the province of the headline.")
+    measure: Literal[tuple(MEASURES)] = Field(
+        "alternative_share", description="What changed: the share of alternative payments, or payments per person."
+    )
+    first_year: int = Field(1999, ge=1999, le=2015, description="First fiscal year, by the year in which it starts.")
+    last_year: int = Field(
+        2023, ge=2012, le=2035, description="Last fiscal year, or the last one in the data if that is earlier."
+    )
+    flagged: Literal["leave_out", "keep"] = Field(
+        "leave_out", description="Values that CIHI marks or that jump: under-counts, estimates, New Brunswick 2022-23."
+    )
+    average_years: int = Field(1, ge=1, le=3, description="Years averaged at each end.")
+    spending_from: int = Field(2014, ge=2014, le=2020, description="Year in which spending per person is set to 100.")
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.last_year - self.first_year < 2 * self.average_years - 1:
+            raise ValueError(
+                f"first_year={self.first_year} and last_year={self.last_year} are too close for "
+                f"average_years={self.average_years}; the years at both ends overlap"
+            )
+        return self
+
+
+def province_years() -> pd.DataFrame:
+    """Payments by province and fiscal year, Canada included.
+
+    Returns
+    -------
+    DataFrame
+        `province` (code), `year` in which the fiscal year starts, `alternative_share` (percent), the three payments per
+        person (CAD over the population of 1 July of `year`), `payments` (CAD) and `flag`, missing if there is none.
+    """
+    paid = apm.load("npdb_payments").rename(columns={"fiscal_year_start": "year"})
+    frame = paid.merge(apm.load("population"), on=["province", "year"], how="left")
+    people = frame["population"]
+    return pd.DataFrame(
+        {
+            "province": frame["province"],
+            "year": frame["year"],
+            "alternative_share": 100 * frame["alternative_share"],
+            "alternative_per_person": frame["alternative_payments"] / people,
+            "fee_for_service_per_person": frame["fee_for_service_payments"] / people,
+            "payments_per_person": frame["payments"] / people,
+            "payments": frame["payments"],
+            "flag": frame["flag"],
+        }
+    ).sort_values(["province", "year"], ignore_index=True)
+
+
+def name_of(place: str) -> str:
+    """The name of a province, or Canada.
+
+    >>> name_of("NS"), name_of("CA")
+    ('Nova Scotia', 'Canada')
+    """
+    return _NAMES.get(place, "Canada")
+
+
+def fiscal(year: int) -> str:
+    """A fiscal year as CIHI writes it.
+
+    >>> fiscal(1999)
+    '1999-00'
+    """
+    return f"{year}-{(year + 1) % 100:02d}"
+
+
+def usable(frame: pd.DataFrame, place: str, parameters: TwoCountriesParameters) -> pd.Series:
+    """The measure of one place by year, within the window, flagged values left out if asked for."""
+    own = frame[(frame["province"] == place) & frame["year"].between(parameters.first_year, parameters.last_year)]
+    if parameters.flagged == "leave_out":
+        own = own[own["flag"].isna()]
+    return own.set_index("year")[parameters.measure].dropna()
+
+
+def change(frame: pd.DataFrame, place: str, parameters: TwoCountriesParameters) -> pd.Series:
+    """The first and the last level of one place and the change between them.
+
+    Returns
+    -------
+    Series
+        `first`, `last`, `change` in units of the measure, `first_year` and `last_year` of the outermost years used.
+
+    Raises
+    ------
+    StudyError
+        Too few years are left.
+    """
+    values, ends = usable(frame, place, parameters), parameters.average_years
+    if len(values) < 2 * ends:
+        raise StudyError(f"{name_of(place)} has {len(values)} usable years and needs {2 * ends}: widen the window.")
+    first, last = values.iloc[:ends].mean(), values.iloc[-ends:].mean()
+    return pd.Series({"first": first, "last": last, "change": last - first, "first_year": values.index[0],
+                      "last_year": values.index[-1]})  # fmt: skip
+
+
+def changes(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> pd.DataFrame:
+    """`change` of Canada and each of the ten provinces; index is the place."""
+    return pd.DataFrame({place: change(frame, place, parameters) for place in ("CA", *TEN)}).T
+
+
+def contributions(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> pd.DataFrame:
+    """The change of the ten provinces' share taken apart, exactly.
+
+    Each province contributes its own change times its mean weight in payments; what is left is that weights moved
+    between provinces of different shares. First and last year are those in which no province is flagged, if flagged
+    values are left out.
+
+    Returns
+    -------
+    DataFrame
+        Index place; `within` and `between` in percentage points. They add up to the change of the ten together.
+    """
+    ten = frame[frame["province"].isin(TEN) & frame["year"].between(parameters.first_year, parameters.last_year)]
+    if parameters.flagged == "leave_out":
+        ten = ten[~ten["year"].isin(ten.loc[ten["flag"].notna(), "year"])]
+    ends = ten[ten["year"].isin([ten["year"].min(), ten["year"].max()])]
+    share = ends.pivot(index="province", columns="year", values="alternative_share")
+    paid = ends.pivot(index="province", columns="year", values="payments")
+    weight = paid / paid.sum()
+    start, end = share.columns
+    overall = (share * weight).sum().mean()
+    found = pd.DataFrame(
+        {
+            "within": weight.mean(axis=1) * (share[end] - share[start]),
+            "between": (share.mean(axis=1) - overall) * (weight[end] - weight[start]),
+        }
+    )
+    found.attrs = {"first_year": int(start), "last_year": int(end)}
+    return found
+
+
+def us_reach() -> pd.DataFrame:
+    """How far shared savings reach in original Medicare, in percent of beneficiaries.
+
+    Returns
+    -------
+    DataFrame
+        Index year; `in_aco` and `two_sided`: beneficiaries assigned to ACOs, and to ACOs under two-sided risk, over the
+        beneficiaries in original Medicare of all states. 2019 lacks ACOs of half a year.
+    """
+    assigned = apm.load("mssp").dropna(subset="beneficiaries")
+    people = apm.load("gv_state").groupby("year")["ffs_beneficiaries"].sum()
+    total = assigned.groupby("year")["beneficiaries"].sum()
+    risk = assigned[assigned["two_sided"].astype(bool)].groupby("year")["beneficiaries"].sum()
+    return pd.DataFrame({"in_aco": 100 * total / people, "two_sided": 100 * risk / people}).dropna()
+
+
+def spending() -> pd.DataFrame:
+    """Spending per person by province and by state, each in its own currency.
+
+    Returns
+    -------
+    DataFrame
+        `country`, `place`, `year`, `spending`, `forecast`. Canada: all health spending per person, CAD. United States:
+        original Medicare per beneficiary, USD.
+    """
+    canada = apm.load("nhex").query("use_of_funds == 'Total'")
+    states = apm.load("gv_state")
+    parts = [
+        pd.DataFrame({"country": "Canada", "place": canada["province"], "year": canada["year"],
+                      "spending": canada["per_capita"], "forecast": canada["status"] == "forecast"}),
+        pd.DataFrame({"country": "United States", "place": states["state"], "year": states["year"],
+                      "spending": states["spending_per_capita"], "forecast": False}),
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def spending_index(frame: pd.DataFrame, base: int) -> pd.DataFrame:
+    """Spending per person with the year `base` at 100, in current dollars of each country.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `spending`.
+    """
+    from_base = frame[frame["year"] >= base]
+    start = from_base[from_base["year"] == base].set_index(["country", "place"])["spending"]
+    keys = pd.MultiIndex.from_frame(from_base[["country", "place"]])
+    return from_base.assign(index=100 * from_base["spending"].to_numpy() / start.reindex(keys).to_numpy())
+
+
+def spread(frame: pd.DataFrame) -> pd.DataFrame:
+    """How much spending differs between places in each year: standard deviation over mean, in percent.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `spending`.
+    """
+    by = frame.groupby(["country", "year"])["spending"]
+    return (100 * by.std() / by.mean()).unstack("country")
+
+
+def crosswalk() -> pd.DataFrame:
+    """For each Canadian contract the US contract that pays by the most similar mix of payments.
+
+    Returns
+    -------
+    DataFrame
+        One row a Canadian contract: `canada`, its `category`, `nearest` US contract, its `us_category`, `overlap` of
+        payment types (shared over all, 0 to 1; ties by the nearness of scope), `shared` and `only_canada`, `only_us`
+        types.
+    """
+    contracts = gallery().values()
+    ours = [contract for contract in contracts if contract.country == "US"]
+    rows = []
+    for contract in (c for c in contracts if c.country == "Canada"):
+        best = max(ours, key=lambda other, own=contract: (_overlap(own, other), _same_scope(own, other)))
+        here, there = types(contract), types(best)
+        rows.append(
+            {
+                "canada": contract.title,
+                "category": _category(contract),
+                "nearest": best.title,
+                "us_category": _category(best),
+                "overlap": _overlap(contract, best),
+                "shared": here & there,
+                "only_canada": here - there,
+                "only_us": there - here,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def types(contract: Contract) -> frozenset[str]:
+    """The types of payment of a contract."""
+    return frozenset(payment.type for payment in contract.payments)
+
+
+def _overlap(one: Contract, other: Contract) -> float:
+    return len(types(one) & types(other)) / len(types(one) | types(other))
+
+
+def scopes(contract: Contract) -> frozenset[str]:
+    """The care that the payments of a contract cover, where the record says so."""
+    return frozenset(payment.scope for payment in contract.payments if isinstance(payment.scope, str))
+
+
+def _same_scope(one: Contract, other: Contract) -> float:
+    union = scopes(one) | scopes(other)
+    return len(scopes(one) & scopes(other)) / len(union) if union else 0.0
+
+
+def _category(contract: Contract) -> str:
+    found = classify(contract)
+    return f"outside (nearest {' and '.join(found.nearest)})" if found.nearest else found.category
+
+
+def scope_table() -> pd.DataFrame:
+    """Contracts of each country by the widest care that they pay for or hold providers to account for."""
+    order = ["primary care", "physician services", "condition", "hospital", "total cost"]
+    rows = [
+        (contract.country, max(scopes(contract), key=order.index), contract.title)
+        for contract in gallery().values()
+        if scopes(contract)
+    ]
+    frame = pd.DataFrame(rows, columns=["country", "scope", "title"])
+    return frame.groupby(["scope", "country"]).size().unstack(fill_value=0).reindex(order, fill_value=0)
+
+
+def _plain(terms, values, what: str, n: int) -> Estimate:
+    """Numbers by arithmetic from full counts: no sampling error, so no interval."""
+    terms = list(terms)
+    return Estimate.from_covariance(
+        pd.DataFrame({"term": terms}),
+        np.asarray(values, dtype=float),
+        np.full((len(terms), len(terms)), math.nan),
+        p_values=np.full(len(terms), math.nan),
+        estimand="change between two years",
+        estimator="Difference of published amounts",
+        outcome=what,
+        n_obs=n,
+        n_units=len(terms),
+        n_clusters=len(terms),
+    )
+
+
+def sentence(row: pd.Series, parameters: TwoCountriesParameters) -> str:
+    """The change of one place in words; it is arithmetic and has no interval."""
+    words, unit = MEASURES[parameters.measure]
+    first, last = (fiscal(int(row[end])) for end in ("first_year", "last_year"))
+    share = parameters.measure == "alternative_share"
+    levels = [f"{row[end]:.1f}%" if share else f"CAD {row[end]:,.0f} a person" for end in ("first", "last")]
+    size = f"{abs(row['change']):.1f} {unit}" if share else f"CAD {abs(row['change']):,.0f} a person in current dollars"
+    move = "rose" if row["change"] > 0 else "fell"
+    mean = f" (means of {parameters.average_years} years)" if parameters.average_years > 1 else ""
+    return (
+        f"In {name_of(parameters.place)} the {words} {move} by {size}, from {levels[0]} in {first} to {levels[1]} in "
+        f"{last}{mean}. This is a full count and has no interval."
+    )
+
+
+def estimate(parameters: TwoCountriesParameters) -> Result:
+    """The change of the chosen place, and of all others beside it."""
+    frame = province_years()
+    table = changes(frame, parameters)
+    words, unit = MEASURES[parameters.measure]
+    order = [parameters.place, *(place for place in table.index if place != parameters.place)]
+    every = _plain(map(name_of, order), table.loc[order, "change"], words, len(frame))
+    notes = [
+        "Alternative payments cover all physicians and every mode but fee-for-service: no measure of one model.",
+        "Amounts are in current dollars: part of a rise is inflation.",
+    ]
+    if parameters.flagged == "keep":
+        notes.append("Under-counted, estimated and jumping values are in use.")
+    axis = f"Change of {words}, {name_of(parameters.place)}, {unit}"
+    return Result({"change": every}, "change", (sentence(table.loc[parameters.place], parameters),), tuple(notes), axis)
+
+
+STUDY = Study(
+    name="both/two_countries",
+    title="How differently do the two countries pay physicians, and can a lesson travel?",
+    country="Both countries",
+    data=("npdb_payments", "population", "nhex", "gv_state", "mssp", "published_effects"),
+    Parameters=TwoCountriesParameters,
+    estimate=estimate,
+    grid={
+        "place": ("CA", "ON", "QC", "BC", "NS", "NB"),
+        "measure": ("alternative_share", "alternative_per_person"),
+        "first_year": (1999, 2005),
+        "flagged": ("leave_out", "keep"),
+        "average_years": (1, 3),
+    },
+)
