@@ -1,9 +1,11 @@
-"""Other designs: interrupted time series, instruments, weighting, regression to the mean, discontinuities."""
+"""Other designs: interrupted time series, instruments, weighting, discontinuities, few clusters, inequality."""
 
 from apmkit.designs.balance import balance_table
+from apmkit.designs.clustered_regression import clustered_regression
 from apmkit.designs.discontinuity import regression_discontinuity
 from apmkit.designs.discontinuity_checks import bandwidth_sensitivity, covariate_tests, placebo_cutoffs
 from apmkit.designs.discontinuity_density import density_curves, density_test
+from apmkit.designs.inequality import relative_index_of_inequality, slope_index_of_inequality
 from apmkit.designs.instrumental_variables import instrumental_variables
 from apmkit.designs.interrupted_time_series import comparative_interrupted_time_series, interrupted_time_series
 from apmkit.designs.regression_to_mean import regression_to_the_mean
@@ -13,6 +15,7 @@ __all__ = [
     "augmented_ipw",
     "balance_table",
     "bandwidth_sensitivity",
+    "clustered_regression",
     "comparative_interrupted_time_series",
     "covariate_tests",
     "density_curves",
@@ -24,4 +27,6 @@ __all__ = [
     "placebo_cutoffs",
     "regression_discontinuity",
     "regression_to_the_mean",
+    "relative_index_of_inequality",
+    "slope_index_of_inequality",
 ]

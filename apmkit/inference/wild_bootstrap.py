@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -105,18 +107,51 @@ def wild_bootstrap(
     signs = ClusterWeights.of(len(sums.scores), weights, draws, seed)
     _warn_of_steps(signs, estimate, level)
     rows = []
-    projected = sums.projected()
-    for at, (name, value) in enumerate(zip(estimate.table["term"], estimate.table["estimate"], strict=True)):
-        statistics = _Statistics.of(sums, sums.directions[at], projected[at], value, signs, restricted)
-        se = math.sqrt(combination.factor * statistics.variance)
-        if not se > 0:
+    values = estimate.table["estimate"].to_numpy()
+    tests = bootstrap_tests(sums, values, combination.factor, signs, restricted=restricted, level=level)
+    for name, value, found in zip(estimate.table["term"], values, tests, strict=True):
+        if found is None:
             raise EstimationError(f"{name!r} has no variance between clusters: there is nothing to resample.")
-        p = statistics.p_value(value)
-        low, high = statistics.interval(value, level)
-        error = 0.0 if signs.enumerated else math.sqrt(p * (1 - p) / signs.draws)
-        rows.append((name, value, value / se, p, low, high, error, signs.draws))
+        rows.append((name, value, *found, signs.draws))
     columns = ["term", "estimate", "t", "p_value", "ci_low", "ci_high", "p_value_error", "draws"]
     return pd.DataFrame(rows, columns=columns)
+
+
+class BootstrapTest(NamedTuple):
+    """What the wild cluster bootstrap says of one coefficient."""
+
+    t: float
+    p_value: float
+    ci_low: float
+    ci_high: float
+    p_value_error: float
+
+
+def bootstrap_tests(
+    sums: ClusterSums, values: Sequence[float], factor: float, signs: ClusterWeights, *, restricted: bool, level: float
+) -> Iterator[BootstrapTest | None]:
+    """The test of each coefficient of any regression; none for one without variance between clusters.
+
+    Parameters
+    ----------
+    sums : ClusterSums
+    values : sequence of float
+        The coefficients, in the order of ``sums.directions``; the first ones if there are fewer.
+    factor : float
+        Of their CR1 variance.
+    signs : ClusterWeights
+    restricted : bool
+    level : float
+    """
+    for value, direction, projected in zip(values, sums.directions, sums.projected(), strict=False):
+        statistics = _Statistics.of(sums, direction, projected, value, signs, restricted)
+        se = math.sqrt(factor * statistics.variance)
+        if not se > 0:
+            yield None
+            continue
+        p = statistics.p_value(value)
+        error = 0.0 if signs.enumerated else math.sqrt(p * (1 - p) / signs.draws)
+        yield BootstrapTest(value / se, p, *statistics.interval(value, level), error)
 
 
 @dataclass(frozen=True, eq=False)
