@@ -94,6 +94,14 @@ def map_sentence(rows: pd.DataFrame) -> str:
     return text
 
 
+def narrowest_sentence(rows: pd.DataFrame) -> str:
+    """The narrowest interval of the table as an example."""
+    row = rows.loc[rows["interval_steps"].idxmin()]
+    units = "one unit" if row["interval_steps"] == 1 else f"{row['interval_steps']:.0f} units"
+    ends = f"{row['ci_low']:g} to {row['ci_high']:g}"
+    return f"An interval printed as {ends} ({row['id']}) is {units} of its last digit wide."
+
+
 def narrow_sentence(rows: pd.DataFrame, parameters: PublishedEvidenceParameters) -> str:
     """How many intervals are too narrow to give a standard error."""
     given = rows["interval_steps"].dropna()

@@ -68,6 +68,28 @@ def flag_sentence(frame: pd.DataFrame) -> str:
     return f"A usual step from one year to the next is {usual:.1f} points.\n\n" + "\n".join(lines)
 
 
+def jump_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters, n: int = 4) -> str:
+    """The largest steps of the share in the window between values that are not marked."""
+    own = frame[frame["province"].isin(TEN) & frame["year"].between(parameters.first_year, parameters.last_year)]
+    own = own.sort_values(["province", "year"])
+    own = own.assign(step=own.groupby("province")["alternative_share"].diff())
+    before = own.groupby("province")["flag"].shift().notna()
+    largest = own[own["flag"].isna() & ~before].nlargest(n, "step", keep="first")
+    steps = _listed(
+        f"{name_of(row.province)} {fiscal(row.year)} ({row.step:+.1f} points)" for row in largest.itertuples()
+    )
+    return f"The largest steps up in the share are those of {steps}."
+
+
+def first_year_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters, later: int = 2005) -> str:
+    """How a later first year changes the picture."""
+    now = changes(frame, parameters)["change"]
+    other = changes(frame, parameters.model_copy(update={"first_year": later}))["change"]
+    turned = [name_of(place) for place in TEN if now[place] * other[place] < 0]
+    signs = f"the sign turns in {_listed(turned)}" if turned else "no sign turns"
+    return f"With {fiscal(later)} as the first year, {signs}."
+
+
 def reach_sentence() -> str:
     """How far shared savings reach in original Medicare."""
     reach = us_reach()
