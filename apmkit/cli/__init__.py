@@ -11,7 +11,7 @@ import warnings
 import click
 
 from apmkit import __version__
-from apmkit.cli import contracts, datasets, payment, studies
+from apmkit.cli import contracts, datasets, payment, studies, teaching
 from apmkit.errors import ApmkitError, ApmkitFailure
 
 
@@ -48,6 +48,10 @@ def _names(group: str) -> tuple[str, list[str]]:
         from apmkit.payment.rulebook import programmes
 
         return "programmes", programmes()
+    if group == "exercises":
+        from apmkit import teaching
+
+        return "exercises", [exercise.name for exercise in teaching.exercises()]
     from apmkit import studies
 
     return "studies", studies.names()
@@ -60,7 +64,7 @@ def _lesson(error: click.UsageError) -> str:
         return "--debug goes before the command: write apmkit --debug run ..."
     if not isinstance(error, click.MissingParameter) or error.ctx is None:
         return text
-    if error.param.name == "name":
+    if error.param.name in ("name", "exercise"):
         kind, names = _names(error.ctx.parent.command.name)
         text += f" The {kind} are {', '.join(names)}."
     example = re.search(r"apmkit \w.*", error.ctx.command.epilog or "")
@@ -103,6 +107,8 @@ Examples:
   apmkit book --open
   apmkit rules show mssp --on 2022-01-01   the rules of a payment model
   apmkit contracts show ontario_fho        a payment contract, placed and judged
+  apmkit slides us/mssp_downside_risk      slides for a class
+  apmkit exercises list                    exercises with numbers of each student's own
 """,
 )
 @click.version_option(__version__, message="apmkit %(version)s")
@@ -116,5 +122,11 @@ def main(debug):
     """
 
 
-for command in (*studies.COMMANDS, datasets.datasets, *payment.COMMANDS, *contracts.COMMANDS):
+for command in (
+    *studies.COMMANDS,
+    datasets.datasets,
+    *payment.COMMANDS,
+    *contracts.COMMANDS,
+    *teaching.COMMANDS,
+):
     main.add_command(command)
