@@ -9,7 +9,7 @@
 from apmkit.datasets.adding import add
 from apmkit.datasets.catalogue import Column, DataError, DataFile, Dataset, describe, names
 from apmkit.datasets.checking import check, years
-from apmkit.datasets.loading import load
+from apmkit.datasets.loading import aco_identifiers, load
 from apmkit.datasets.store import checksum, user_data_folder, withheld
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "DataError",
     "DataFile",
     "Dataset",
+    "aco_identifiers",
     "add",
     "check",
     "checksum",

@@ -72,10 +72,23 @@ def year_columns(dataset: Dataset) -> list[str]:
     return [entry.column for entry in dataset.codebook if entry.unit == "year"]
 
 
+def aco_identifiers() -> pd.DataFrame:
+    """The CMS crosswalk of ACOs: `aco_id` (2018 and later), `first_agreement_start`, `aco_num` (until 2017).
+
+    >>> aco_identifiers().columns.tolist()
+    ['aco_id', 'first_agreement_start', 'aco_num']
+    """
+    return _crosswalk(store.sources(describe("mssp")))
+
+
+def _crosswalk(sources: Sequence[Source]) -> pd.DataFrame:
+    return mssp.read_crosswalk(next(source.data for source in sources if source.year is None))
+
+
 def build(dataset: Dataset, sources: Sequence[Source]) -> pd.DataFrame:
     """The tidy frame of some of a data set's files, checked against the codebook."""
     if dataset.name == "mssp":
-        crosswalk = mssp.read_crosswalk(next(source.data for source in sources if source.year is None))
+        crosswalk = _crosswalk(sources)
         by_year = {source.year: read_csv(source.data, source.name) for source in sources if source.year is not None}
         frame = mssp.tidy(by_year, crosswalk, dataset)
         frame = frame.sort_values(["year", "aco_id"], ignore_index=True)

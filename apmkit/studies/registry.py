@@ -11,6 +11,7 @@ NAMES = (
     "us/mssp_downside_risk",
     "us/mssp_settlement",
     "us/mssp_savings_threshold",
+    "us/county_aco_penetration",
     "us/upfront_payment",
     "us/maryland_global_budgets",
     "us/vermont_all_payer",

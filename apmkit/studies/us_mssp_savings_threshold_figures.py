@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -22,7 +23,7 @@ from apmkit.studies.us_mssp_savings_threshold import (
 )
 from apmkit.studies.us_mssp_settlement_figures import table
 
-__all__ = ["before_table", "estimates_table", "first_stage", "minimums", "outcomes_of", "table"]
+__all__ = ["before_table", "estimates_table", "first_stage", "minimums", "outcomes_of", "table", "wrapped"]
 
 
 def minimums(frame: pd.DataFrame) -> Axes:
@@ -41,12 +42,18 @@ def minimums(frame: pd.DataFrame) -> Axes:
     return ax
 
 
+def wrapped(text: str) -> str:
+    """A label of an axis in lines short enough for its height."""
+    return "\n".join(textwrap.wrap(text[0].upper() + text[1:], 40))
+
+
 def first_stage(paid: Estimate, payment: Estimate) -> Axes:
     """Share paid and size of the payment by margin, one above the other; the jump is the rule."""
     _, (above, below) = plt.subplots(2, 1, figsize=(7.2, 6.2), layout="constrained", sharex=True)
     plots.discontinuity(paid, ax=above, label="Share paid", running="")
     plots.discontinuity(payment, ax=below, label="Payment, % of the benchmark", running="")
     below.get_legend().remove()
+    above.set_xlabel("")
     below.set(xlabel="Savings rate less minimum savings rate, percentage points", xlim=(-10, 10), ylim=(-0.5, 6))
     return above
 
