@@ -214,6 +214,7 @@ STUDY = Study(
     data=("gv_state",),
     Parameters=VermontParameters,
     estimate=estimate,
+    latest={"last_year": ("gv_state", 0)},
     grid={
         "outcome": tuple(OUTCOMES),
         "estimator": tuple(METHODS),
