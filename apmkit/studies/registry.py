@@ -18,6 +18,7 @@ NAMES = (
     "canada/bc_lfp",
     "canada/blended_capitation",
     "canada/ontario_capitation_wave",
+    "canada/metro_acsc_equity",
     "both/published_evidence",
     "both/two_countries",
     "methods/design_studio",
