@@ -125,10 +125,11 @@ def range_sentence(found: Mapping[str, Estimate], unit: str) -> str:
     """From where to where the estimates of other choices go, and how many intervals exclude zero."""
     values = pd.Series({name: each.table["estimate"].iloc[0] for name, each in found.items()})
     se = found["as chosen"].table["se"].iloc[0]
+    outside = sum(significant(each) for each in found.values())
     return (
         f"The {len(values)} estimates go from {rounded(values.min(), se)} ({values.idxmin()}) to "
-        f"{rounded(values.max(), se)} {unit} ({values.idxmax()}); {sum(significant(each) for each in found.values())} "
-        "of the intervals exclude zero."
+        f"{rounded(values.max(), se)} {unit} ({values.idxmax()}); {outside or 'none'} of the intervals "
+        f"{'excludes' if outside < 2 else 'exclude'} zero."
     )
 
 
