@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from apmkit.cli import screen
+from apmkit.cli.bulletin import bulletin
 from apmkit.cli.own_study import new_study
 from apmkit.cli.progress import progress_option, visible
 
@@ -197,4 +198,4 @@ def book(open_, all_, jobs):
         webbrowser.open(index.as_uri())
 
 
-COMMANDS = (studies, run, sweep, results, book, new_study)
+COMMANDS = (studies, run, sweep, results, book, new_study, bulletin)

@@ -23,6 +23,7 @@ from apmkit.plots.payment import (
     risk_adjustment,
 )
 from apmkit.plots.power import power
+from apmkit.plots.revisions import revisions
 from apmkit.plots.specification import specification_curve
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
@@ -70,6 +71,7 @@ __all__ = [
     "plot",
     "power",
     "pretrend",
+    "revisions",
     "risk_adjustment",
     "sensitivity",
     "source",

@@ -185,8 +185,9 @@ class Study:
         Reasonable values of some parameters; their combinations are the study's specification curve.
     own : tuple of OwnData
         Files of the user's own that it reads.
-    latest : mapping of str to str
-        Parameters whose default is the last year of a data set, and which one: a bulletin moves them with the data.
+    latest : mapping of str to (str, int)
+        Parameters whose default follows the last year of a data set: which one, and how many years before its end. A
+        bulletin moves them with the data.
 
     Raises
     ------
@@ -202,7 +203,7 @@ class Study:
     estimate: Callable[[Any], Result] = field(repr=False)
     grid: Mapping[str, tuple] = field(default_factory=dict, repr=False)
     own: tuple[OwnData, ...] = ()
-    latest: Mapping[str, str] = field(default_factory=dict, repr=False)
+    latest: Mapping[str, tuple[str, int]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
         checked = {n: tuple(getattr(self.each_alone(**{n: v}), n) for v in self.grid[n]) for n in self.grid}
