@@ -224,11 +224,11 @@ def readable_groups(rows: pd.DataFrame, parameters: PublishedEvidenceParameters)
     """`group_table` with the names a reader sees, the groups with most usable rows first."""
     table = group_table(rows, parameters).sort_values(["usable", "rows"], ascending=False, kind="stable")
     table["why_not"] = table["why_not"].mask(table["why_not"] == "", "can be pooled")
-    table.columns = [
-        *("Model family", "Outcome", "Effect measure", "Rows", "Programmes", "With interval", "Usable"),
-        "Pooled?",
-    ]
-    return table
+    names = {
+        **{"family": "Model family", "outcome_group": "Outcome", "why_not": "Pooled?", "measure": "Effect measure"},
+        **{"rows": "Rows", "programmes": "Programmes", "with_interval": "With interval", "usable": "Usable"},
+    }
+    return table[list(names)].rename(columns=names)
 
 
 def table(frame: pd.DataFrame, source: str):

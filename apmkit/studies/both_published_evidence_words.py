@@ -20,6 +20,7 @@ from apmkit.studies.both_published_evidence import (
     pool,
     why_not,
 )
+from apmkit.studies.both_published_evidence_rows import no_effect
 
 
 def count_sentence(rows: pd.DataFrame, groups: pd.DataFrame) -> str:
@@ -132,7 +133,8 @@ def spread_sentence(found: Estimate) -> str:
     """How many programmes stand behind the mean and what that allows."""
     n = found.diagnostics["programmes"]
     df = found.degrees_of_freedom
-    count = "a normal distribution is assumed" if np.isinf(df) else f"there are {df:.0f} degrees of freedom"
+    freedom = "is 1 degree" if round(df, 0) == 1 else f"are {df:.0f} degrees"
+    count = "a normal distribution is assumed" if np.isinf(df) else f"there {freedom} of freedom"
     return f"With {n} programmes {count}."
 
 
@@ -177,6 +179,17 @@ def without_each(rows: pd.DataFrame, parameters: PublishedEvidenceParameters) ->
         for row in leave_out_each(rows, parameters).itertuples()
     ]
     return pd.DataFrame(found, columns=["Left out", "Mean effect of the others", "95% interval"])
+
+
+def fragile_sentence(rows: pd.DataFrame, parameters: PublishedEvidenceParameters) -> str:
+    """How many of the means without one row have an interval that includes no effect."""
+    found = leave_out_each(rows, parameters)
+    left, zero = found["estimate"].notna().sum(), no_effect(GROUPS[parameters.group].measure)
+    if not left:
+        return "Without any one of its rows there is nothing left to average: the mean hangs on each of them."
+    includes = ((found["ci_low"] <= zero) & (found["ci_high"] >= zero)).sum()
+    none = f", and in {len(found) - left} nothing is left to average" if left < len(found) else ""
+    return f"Of {len(found)} ways to drop one row, the interval includes no effect in {includes}{none}."
 
 
 def egger_sentence(rows: pd.DataFrame, parameters: PublishedEvidenceParameters) -> str:

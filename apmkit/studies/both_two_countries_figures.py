@@ -54,7 +54,7 @@ def small_multiples(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> 
         ax.plot(wide.index, wide[place], color=PALETTE["blue"], lw=2)
         marked = window[(window["province"] == place) & window["flag"].notna()]
         ax.plot(marked["year"], marked[parameters.measure], "o", mfc="white", mec=PALETTE["orange"], mew=1.6, ms=7)
-        ax.set_title(name_of(place), fontsize="small", weight="bold" if place == parameters.place else "normal")
+        ax.set_title(name_of(place), fontsize="x-small", weight="bold" if place == parameters.place else "normal")
         ax.set_ylim(0, None)
     figure.supylabel(axis_of(parameters), fontsize="medium")
     figure.supxlabel("Fiscal year, by the calendar year in which it starts", fontsize="medium")
@@ -97,7 +97,8 @@ def contribution_bars(frame: pd.DataFrame, parameters: TwoCountriesParameters) -
     colours = [PALETTE["grey"], *([PALETTE["blue"]] * len(parts))]
     ax.barh(range(len(bars)), bars, color=colours, height=0.7)
     for at, value in enumerate(bars):
-        ax.annotate(f" {value:+.1f}", (max(value, 0), at), va="center", fontsize="small")
+        ax.annotate(f" {value:+.1f} ", (value, at), ha="left" if value > 0 else "right", va="center", fontsize="small")
+    ax.margins(x=0.08)
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
     ax.set_yticks(range(len(bars)), bars.index)
     ax.tick_params(axis="y", length=0)

@@ -47,11 +47,14 @@ def part_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> st
     parts = contributions(frame, parameters)
     total, largest = parts.to_numpy().sum(), parts["within"].idxmax()
     ends = [fiscal(parts.attrs[end]) for end in ("first_year", "last_year")]
+    moral = f' So "Canada moved to alternative payment" is in large part a sentence about {name_of(largest)}.'
+    if not parts.loc[largest, "within"] > total / 2 > 0:
+        moral = ""
     return (
         f"From {ends[0]} to {ends[1]} the alternative share of the ten provinces together changed by "
         f"{total:+.1f} points. "
         f"{name_of(largest)} alone makes up {parts.loc[largest, 'within']:.1f} of them; money that moved between "
-        f"provinces adds {parts['between'].sum():+.1f}."
+        f"provinces adds {parts['between'].sum():+.1f}.{moral}"
     )
 
 
