@@ -349,6 +349,7 @@ STUDY = Study(
     data=("mssp",),
     Parameters=DownsideRiskParameters,
     estimate=estimate,
+    latest={"last_year": ("mssp", 0)},
     grid={
         "outcome": ("spending_per_capita", "admissions_per_1000", "ed_visits_per_1000"),
         "estimator": ("callaway_santanna", "imputation", "twfe"),

@@ -364,6 +364,7 @@ STUDY = Study(
     data=("mssp",),
     Parameters=SavingsThresholdParameters,
     estimate=estimate,
+    latest={"last_year": ("mssp", 1)},
     grid={
         "outcome": tuple(OUTCOMES),
         "risk": ("all", "one_sided", "two_sided"),
