@@ -45,7 +45,8 @@ def range_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> s
 def part_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> str:
     """How much of the change of the ten one province makes up."""
     parts = contributions(frame, parameters)
-    total, largest = parts.to_numpy().sum(), parts["within"].idxmax()
+    total = parts.to_numpy().sum()
+    largest = (parts["within"] * (1 if total > 0 else -1)).idxmax()
     ends = [fiscal(parts.attrs[end]) for end in ("first_year", "last_year")]
     moral = f' So "Canada moved to alternative payment" is in large part a sentence about {name_of(largest)}.'
     if not parts.loc[largest, "within"] > total / 2 > 0:
@@ -53,7 +54,7 @@ def part_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> st
     return (
         f"From {ends[0]} to {ends[1]} the alternative share of the ten provinces together changed by "
         f"{total:+.1f} points. "
-        f"{name_of(largest)} alone makes up {parts.loc[largest, 'within']:.1f} of them; money that moved between "
+        f"{name_of(largest)} alone makes up {parts.loc[largest, 'within']:+.1f} of it; money that moved between "
         f"provinces adds {parts['between'].sum():+.1f}.{moral}"
     )
 
