@@ -12,7 +12,7 @@ from apmkit.teaching.assignment import TeachingError, name_of, read_table, sheet
 from apmkit.teaching.exercise import Exercise, Solution, exercise
 from apmkit.teaching.sheets import parameters_of
 
-_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _SLIPS = {-1: "the sign is the other way round", 100: "it is 100 times too large", 0.01: "it is 100 times too small"}
 
 
