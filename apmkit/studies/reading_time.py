@@ -31,7 +31,8 @@ def add_reading_time(doctree: nodes.document) -> None:
     for paragraph in doctree.findall(nodes.paragraph):
         if paragraph.astext().strip() == HEADING:
             outcomes = paragraph.next_node(nodes.bullet_list, descend=False, siblings=True)
-            line = nodes.paragraph("", f"Reading time: about {minutes(doctree)} minutes.")
+            number = minutes(doctree)
+            line = nodes.paragraph("", f"Reading time: about {number} minute{'s' if number > 1 else ''}.")
             outcomes.parent.insert(outcomes.parent.index(outcomes) + 1, line)
             return
 
