@@ -17,11 +17,19 @@ from apmkit.payment.mssp import minimum_savings_rate
 from apmkit.plots.style import PALETTE, axes
 from apmkit.studies.us_mssp_savings_threshold import (
     BEFORE,
+    OUTCOMES,
     SavingsThresholdParameters,
     options_of,
     outcomes_table,
 )
 from apmkit.studies.us_mssp_settlement_figures import table
+
+_SHORT = {
+    "spending_growth": "Spending growth, points",
+    "quality_score": "Quality, points of 100",
+    "leaves": "Has left, points",
+    "savings_rate": "Savings rate, points",
+}
 
 __all__ = ["before_table", "estimates_table", "first_stage", "minimums", "outcomes_of", "table", "wrapped"]
 
@@ -82,14 +90,13 @@ def outcomes_of(
     every["p_holm"] = apm.adjust_p_values(every["p_value"])
     shown = pd.DataFrame(
         {
-            "Outcome": every["outcome"].str[0].str.upper() + every["outcome"].str[1:] + ", " + every["unit"],
+            "Outcome and unit": [_SHORT[name] for name in OUTCOMES] * len(parts),
+            "Year": [f"{years:+d}" for years in by_years_after for _ in OUTCOMES],
             "Effect": every["estimate"],
             "95% from": every["ci_low"],
             "to": every["ci_high"],
-            "p": every["p_value"],
             "p, adjusted": every["p_holm"],
-            "Found with 80 % power from": every["detectable"],
-            "ACO-years near the minimum": every["rows"],
+            "Found from": every["detectable"],
         }
     )
     return every, shown
