@@ -44,7 +44,18 @@ def test_importing_the_command_imports_no_pandas():
 
 def test_version_and_help():
     assert call("--version").stdout == f"apmkit {apmkit.__version__}\n"
-    for words in ([], ["run"], ["sweep"], ["results"], ["book"], ["studies"], ["datasets"], ["datasets", "add"]):
+    for words in (
+        [],
+        ["run"],
+        ["sweep"],
+        ["results"],
+        ["book"],
+        ["studies"],
+        ["datasets"],
+        ["datasets", "add"],
+        ["new-study"],
+        ["bulletin"],
+    ):
         result = call(*words, "--help")
         assert result.exit_code == 0
         assert "Example" in result.stdout

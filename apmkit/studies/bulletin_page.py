@@ -102,8 +102,8 @@ def page(compared: pd.DataFrame, before: State, after: State, words: tuple[str, 
         _HERE,
         "## The estimates",
         table(HEADER, estimates(compared)),
-        "A move is given in standard errors of the earlier estimate. The two estimates share most of their data, so "
-        "this is a scale and no test.",
+        "In brackets, the move in standard errors of the earlier estimate. The two estimates share most of their data, "
+        "so this is a scale and no test.",
         "## In words",
         *sentences(compared),
         "## Repeated looks",
@@ -144,7 +144,7 @@ def findings(compared: pd.DataFrame) -> list[str]:
     return found
 
 
-HEADER = ("Study", "Before", "After", "Moved", "In standard errors", "Conclusion")
+HEADER = ("Study", "Before", "After", "Moved (standard errors)", "Conclusion")
 
 
 def estimates(compared: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -160,11 +160,11 @@ def estimates(compared: pd.DataFrame) -> list[tuple[str, ...]]:
                 shown += f" ({rounded(low, precision)} to {rounded(high, precision)})"
             cells.append(f"{shown}<br>{plain(row[f'window_{when}'])}".removesuffix("<br>"))
         moved = rounded(row["moved"], precision) if math.isfinite(row["moved"]) else ""
-        in_se = f"{row['moved_in_se']:+.2f}" if math.isfinite(row["moved_in_se"]) else ""
+        moved += f" ({row['moved_in_se']:+.2f})" if math.isfinite(row["moved_in_se"]) else ""
         said = row["conclusion_after"]
         if row["conclusion_changed"]:
             said = f"**changed**: {row['conclusion_before']}, now {said}"
-        rows.append((f"{plain(row['study'])}<br>{plain(row['axis'])}", *cells, moved, in_se, said))
+        rows.append((f"{plain(row['study'])}<br>{plain(row['axis'])}", *cells, moved, said))
     return rows
 
 

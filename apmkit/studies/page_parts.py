@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from apmkit.studies.markdown import plain
@@ -57,11 +58,11 @@ def example_commands(study: Study) -> list[str]:
             others.setdefault(name, (default, fit[0]))
     first, (_, value) = next(iter(others.items()))
     axes = [
-        f"--grid {name}={','.join(as_typed(value).replace(',', '+') for value in values)}"
+        f"--grid {quote(f'{name}=' + ','.join(as_typed(value).replace(',', '+') for value in values))}"
         for name, values in list(others.items())[:2]
     ]
     return [
-        f"apmkit run {study.name} -p {first}={as_typed(value)}",
+        f"apmkit run {study.name} -p {quote(f'{first}={as_typed(value)}')}",
         f"apmkit sweep {study.name} {' '.join(axes)} --jobs 2",
     ]
 

@@ -259,7 +259,11 @@ def listed(text: str, file: str, part: str) -> str:
         parts[part] = {"caption": part, "chapters": []}
         expected["parts"].append(parts[part])
     parts[part]["chapters"].append({"file": file})
-    if yaml.safe_load(new) != expected:
+    try:
+        fits = yaml.safe_load(new) == expected
+    except yaml.YAMLError:
+        fits = False
+    if not fits:
         raise StudyError(
             f"book/_toc.yml has another layout than expected: add '- file: {file}' by hand, then try again."
         )

@@ -40,7 +40,7 @@ def clone(tmp_path, monkeypatch):
     root = tmp_path / "clone"
     for folder in ("apmkit/studies", "notebooks", "tests/studies", "book"):
         (root / folder).mkdir(parents=True)
-    for name in ("apmkit/__init__.py", "apmkit/studies/registry.py", "book/_toc.yml"):
+    for name in ("apmkit/__init__.py", "apmkit/studies/__init__.py", "apmkit/studies/registry.py", "book/_toc.yml"):
         shutil.copy(ROOT / name, root / name)
     monkeypatch.setattr(study, "repository", lambda: root)
     monkeypatch.setattr(scaffold, "repository", lambda: root)
@@ -82,7 +82,8 @@ def test_what_it_writes_passes_the_style_of_the_repository(clone):
     call("us/clinics", "--data", "../clinics.csv", *COLUMNS)
     made = ["apmkit/studies/us_clinics.py", "notebooks/us/clinics.ipynb", "tests/studies/test_us_clinics.py"]
     shutil.copy(ROOT / "pyproject.toml", clone)
-    for command in (["check"], ["format", "--check"]):
+    ours = ["--config", 'lint.isort.known-first-party = ["apmkit"]']
+    for command in (["check", *ours], ["format", "--check"]):
         run = subprocess.run([sys.executable, "-m", "ruff", *command, *made], cwd=clone, capture_output=True, text=True)
         assert run.returncode == 0, run.stdout
 
