@@ -29,6 +29,7 @@ _WORDS_WITH_A_FIGURE = 40
 _SHORT_SENTENCE = 8
 _ROWS = 12
 _LINES = 14
+_NO_ALT = "No description has been provided for this image"  # what nbconvert writes
 _SENTENCE = re.compile(r"(?<!\bal)(?<!\bvs)(?<!\b[A-Z])(?<!\be\.g)(?<!\bi\.e)[.!?](?=\s)")
 
 _DECK = """\
@@ -120,7 +121,7 @@ def _read(path: Path) -> NotebookNode:
         notebook = nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise TeachingError(f"There is no notebook {path}: give the name of a page, or an executed notebook.") from None
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, KeyError):
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         raise TeachingError(f"{path} cannot be read as a notebook: give an executed notebook.") from None
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and not any(cell.get("outputs") for cell in code):
@@ -263,6 +264,8 @@ def _place(slides: list[Slide], block: Tag, *, before_output: bool) -> None:
         room = _WORDS_FOR_A_SLIDE if now.kind in ("text", "title") else _WORDS_WITH_A_FIGURE
         if now.words + words > room or (before_output and now.kind != "text"):
             now = _another(slides)
+    for image in shown.find_all("img", alt=_NO_ALT):
+        image["alt"] = f"Figure of the slide: {now.title}"
     now.shown.append(str(shown))
     now.words += words
     if block.name == "p" and str(shown) != str(block):
