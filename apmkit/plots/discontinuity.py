@@ -142,4 +142,4 @@ def _finish(ax, cutoff, running, label):
     ax.axvline(cutoff, color=PALETTE["grey"], lw=0.9, ls=":")
     ax.set_xlabel(running)
     ax.set_ylabel(label)
-    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+    ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
