@@ -131,6 +131,8 @@ def write_added(dataset: Dataset, year: int | None, data: bytes) -> Path:
 def withheld(name: str, year: int) -> Iterator[None]:
     """Inside the block a data set is as if one of its years had not been published yet; other processes see all of it.
 
+    It acts on what is loaded inside the block, not on tables that a caller has kept from before.
+
     Raises
     ------
     DataError

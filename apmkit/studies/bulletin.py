@@ -10,7 +10,8 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from apmkit.errors import ApmkitError
 from apmkit.studies.parameters import as_typed
 from apmkit.studies.study import Study, StudyError, versions
+from apmkit.studies.sweep import ONE_THREAD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,13 +59,10 @@ def with_and_without(dataset: str, year: int, *, progress: bool | None = False) 
     DataError
         There is no such data set, or it does not hold the year.
     StudyError
-        No study reads it.
+        No study reads it, or a worker died.
     """
-    from apmkit import datasets
-
-    with datasets.withheld(dataset, year):
-        before = state(_some(readers(dataset), dataset), progress=progress)
-    return before, looked_at(state(readers(dataset), progress=progress), before)
+    before, after = states(_some(readers(dataset), dataset), [{dataset: year}, {}], progress=progress)
+    return before, looked_at(after, before)
 
 
 def since_last(dataset: str | None = None, *, progress: bool | None = False) -> tuple[State | None, State]:
@@ -81,7 +80,8 @@ def since_last(dataset: str | None = None, *, progress: bool | None = False) -> 
     if before is not None:
         there = before["studies"]
         chosen = [s for s in chosen if s.name not in there or there[s.name]["data"] != s.checksums()]
-    return before, looked_at(state(chosen, progress=progress), before)
+    (after,) = states(chosen, [{}], progress=progress)
+    return before, looked_at(after, before)
 
 
 def _some(studies: list[Study], dataset: str | None) -> list[Study]:
@@ -90,33 +90,80 @@ def _some(studies: list[Study], dataset: str | None) -> list[Study]:
     return studies
 
 
-def state(studies: Iterable[Study], *, progress: bool | None = False) -> State:
-    """What studies say of the data as they are, each up to the last year there is.
+def states(
+    studies: Iterable[Study], withheld: Sequence[Mapping[str, int]], *, progress: bool | None = False
+) -> list[State]:
+    """What studies say of versions of the data, each up to the last year there is.
+
+    Each version has a process of its own: studies keep tables between runs, and one must not see those of another.
 
     Parameters
     ----------
     studies : iterable of Study
+    withheld : sequence of mapping of str to int
+        For each version the data sets that lack a year; empty for the data as they are.
     progress : bool, optional
         Show a progress bar; with None on a terminal only.
+
+    Raises
+    ------
+    DataError
+        A data set does not hold the year, or a file is absent, changed or truncated.
+    StudyError
+        A worker died.
     """
+    from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, as_completed
     from tqdm import tqdm
 
+    studies = list(studies)
+    data = [_versions_of_data(studies, without) for without in withheld]
+    pools = [ProcessPoolExecutor(max_workers=1, env=ONE_THREAD) for _ in withheld]
+    try:
+        tasks = [
+            {study.name: pool.submit(_record, study, without) for study in studies}
+            for pool, without in zip(pools, withheld, strict=True)
+        ]
+        every = [task for of_version in tasks for task in of_version.values()]
+        hidden = None if progress is None else not progress
+        for task in tqdm(as_completed(every), desc="Studies", total=len(every), unit="run", disable=hidden):
+            task.result()
+    except BrokenProcessPool:
+        raise StudyError("A worker died, perhaps for want of memory: close other programs and try again.") from None
+    finally:
+        for pool in pools:
+            pool.shutdown(kill_workers=True)
+    about = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()}
+    return [
+        {**about, "data": version, "studies": {name: task.result() for name, task in of_version.items()}}
+        for version, of_version in zip(data, tasks, strict=True)
+    ]
+
+
+@contextmanager
+def _without(withheld: Mapping[str, int]) -> Iterator[None]:
     from apmkit import datasets
 
-    studies = list(studies)
-    names = dict.fromkeys(name for study in studies for name in study.data)
-    data = {name: {"sha256": datasets.checksum(name), "years": datasets.years(name)} for name in names}
-    data |= {own.name: {"sha256": own.checksum(), "years": []} for study in studies for own in study.own}
-    bar = tqdm(studies, desc="Studies", unit="study", disable=None if progress is None else not progress)
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
-        "data": data,
-        "studies": {study.name: _record(study) for study in bar},
-    }
+    with ExitStack() as stack:
+        for name, year in withheld.items():
+            stack.enter_context(datasets.withheld(name, year))
+        yield
 
 
-def _record(study: Study) -> dict[str, Any]:
+def _versions_of_data(studies: Iterable[Study], withheld: Mapping[str, int]) -> dict[str, Any]:
+    from apmkit import datasets
+
+    with _without(withheld):
+        names = dict.fromkeys(name for study in studies for name in study.data)
+        shipped = {name: {"sha256": datasets.checksum(name), "years": datasets.years(name)} for name in names}
+        return shipped | {own.name: {"sha256": own.checksum(), "years": []} for study in studies for own in study.own}
+
+
+def _record(study: Study, withheld: Mapping[str, int]) -> dict[str, Any]:
+    with _without(withheld):
+        return _answer(study)
+
+
+def _answer(study: Study) -> dict[str, Any]:
     """The result up to the last year there is; where a rule of the study forbids that, with its defaults."""
     from apmkit import datasets
 

@@ -14,7 +14,7 @@ from apmkit.studies.runs import failed, new_folder, runs_folder, stamped, to_fra
 from apmkit.studies.study import Study, StudyError
 
 # The number of threads decides the order of sums in linear algebra, and with it the last digits.
-_ONE_THREAD = dict.fromkeys(
+ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 
@@ -198,7 +198,7 @@ def in_workers(
 
     if jobs < 1:
         raise StudyError(f"jobs={jobs} is not allowed; give 1 or more.")
-    work = get_reusable_executor(jobs, env=_ONE_THREAD).map(function, itertools.repeat(study), sets)
+    work = get_reusable_executor(jobs, env=ONE_THREAD).map(function, itertools.repeat(study), sets)
     return iter(
         tqdm(work, desc=study.name, total=len(sets), unit="set", disable=None if progress is None else not progress)
     )

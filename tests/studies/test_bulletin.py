@@ -38,6 +38,7 @@ def test_before_is_what_the_study_says_of_the_shorter_window_and_after_what_it_s
     assert (row["window_before"], row["window_after"]) == ("last_year=2023", "last_year=2024")
     assert row["estimate_before"] == pytest.approx(short["estimate"], rel=1e-9)
     assert row["estimate_after"] == pytest.approx(whole["estimate"], rel=1e-9)
+    assert row["moved"] != 0
     assert row["moved_in_se"] == pytest.approx((whole["estimate"] - short["estimate"]) / short["se"], rel=1e-9)
 
 
@@ -190,7 +191,7 @@ def test_an_interrupted_bulletin_leaves_the_last_one_as_it_was(folder, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bulletin, "_record", interrupted)
+    monkeypatch.setattr("joblib.externals.loky.as_completed", interrupted)
     result = call("--dataset", "unmet_need")
     assert result.exit_code == 130
     assert result.stderr == "Error: Interrupted. The last bulletin is as it was; run it again.\n"
