@@ -104,7 +104,7 @@ def finding(estimate: Estimate, measure: Outcome, condition: Condition) -> str:
     return (
         f"Where the alternative share of payments rose by 10 points more, {measure.words.format(condition.words)} grew "
         f"by {measure.amount(row['estimate'])} {'less' if row['estimate'] < 0 else 'more'} than elsewhere "
-        f"({measure.number(row['estimate'], '+')}, 95% CI {measure.number(row['ci_low'], '+')} to "
+        f"(95% CI {measure.number(row['ci_low'], '+')} to "
         f"{measure.number(row['ci_high'], '+')})."
     )
 
