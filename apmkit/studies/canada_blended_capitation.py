@@ -320,6 +320,7 @@ def estimate(parameters: BlendedCapitationParameters) -> Result:
             "Capitation rates are illustrative, made up for teaching, and other values of the rules are unconfirmed.",
             "Numbers follow from the rules by arithmetic and have no interval.",
         ),
+        axis="Access bonus outside cities less in cities, CAD per physician and year",
     )
 
 
@@ -330,4 +331,9 @@ STUDY = Study(
     data=(),
     Parameters=BlendedCapitationParameters,
     estimate=estimate,
+    grid={
+        "rules_on": ("2012-04-01", "2019-04-01", "2024-05-01"),
+        "outside_use": (0.1, 0.24, 0.4),
+        "panel_size": (1400, 1888, 2400),
+    },
 )

@@ -128,6 +128,7 @@ def estimate(parameters: SettlementParameters) -> Result:
             "What lasts need not be skill: an error in a benchmark lasts as long as the agreement.",
             "Payments by chance and what-ifs are arithmetic: nobody changes what they do.",
         ),
+        axis="Correlation of an ACO's savings rates in two years",
     )  # fmt: skip
 
 
@@ -138,4 +139,11 @@ STUDY = Study(
     data=("mssp",),
     Parameters=SettlementParameters,
     estimate=estimate,
+    latest={"last_year": ("mssp", 0)},
+    grid={
+        "first_year": (2013, 2016),
+        "minimum_size": (0, 5000, 10_000),
+        "lag": (1, 2, 3),
+        "spread": ("sampling", "year_to_year", "published"),
+    },
 )

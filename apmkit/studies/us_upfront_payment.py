@@ -313,6 +313,7 @@ def estimate(parameters: UpfrontPaymentParameters) -> Result:
             "† Rests on values of payment rules that are unconfirmed or only partly confirmed.",
             "Numbers are medians over practices and have no sampling error, so they have no intervals.",
         ),
+        axis="Opening cash that a practice needs, USD a physician",
     )
 
 
@@ -323,4 +324,10 @@ STUDY = Study(
     data=("mssp",),
     Parameters=UpfrontPaymentParameters,
     estimate=estimate,
+    grid={
+        "model": tuple(MODELS),
+        "physicians": (1, 2, 5),
+        "claims_lag": (1, 3),
+        "savings_rate": (0.0, 0.04),
+    },
 )
