@@ -112,31 +112,26 @@ def states(
     StudyError
         A worker died.
     """
-    from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, as_completed
+    from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
     from tqdm import tqdm
 
     studies = list(studies)
     data = [_versions_of_data(studies, without) for without in withheld]
+    records: list[dict[str, Any]] = [{} for _ in withheld]
     pools = [ProcessPoolExecutor(max_workers=1, env=ONE_THREAD) for _ in withheld]
     try:
-        tasks = [
-            {study.name: pool.submit(_record, study, without) for study in studies}
-            for pool, without in zip(pools, withheld, strict=True)
-        ]
-        every = [task for of_version in tasks for task in of_version.values()]
         hidden = None if progress is None else not progress
-        for task in tqdm(as_completed(every), desc="Studies", total=len(every), unit="run", disable=hidden):
-            task.result()
+        for study in tqdm(studies, desc="Studies", unit="study", disable=hidden):
+            tasks = [pool.submit(_record, study, without) for pool, without in zip(pools, withheld, strict=True)]
+            for version, task in zip(records, tasks, strict=True):
+                version[study.name] = task.result()
     except BrokenProcessPool:
         raise StudyError("A worker died, perhaps for want of memory: close other programs and try again.") from None
     finally:
         for pool in pools:
-            pool.shutdown(kill_workers=True)
+            pool.shutdown(kill_workers=True)  # after Ctrl-C nobody waits for what is running
     about = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()}
-    return [
-        {**about, "data": version, "studies": {name: task.result() for name, task in of_version.items()}}
-        for version, of_version in zip(data, tasks, strict=True)
-    ]
+    return [{**about, "data": of, "studies": found} for of, found in zip(data, records, strict=True)]
 
 
 @contextmanager

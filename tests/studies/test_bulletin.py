@@ -191,7 +191,7 @@ def test_an_interrupted_bulletin_leaves_the_last_one_as_it_was(folder, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("joblib.externals.loky.as_completed", interrupted)
+    monkeypatch.setattr("concurrent.futures.Future.result", interrupted)
     result = call("--dataset", "unmet_need")
     assert result.exit_code == 130
     assert result.stderr == "Error: Interrupted. The last bulletin is as it was; run it again.\n"
