@@ -19,6 +19,7 @@ NAMES = (
     "canada/blended_capitation",
     "canada/ontario_capitation_wave",
     "canada/metro_acsc_equity",
+    "canada/screening_bonus",
     "both/published_evidence",
     "both/two_countries",
     "methods/design_studio",
