@@ -18,6 +18,7 @@ NAMES = (
     "canada/bc_lfp",
     "canada/blended_capitation",
     "canada/ontario_capitation_wave",
+    "canada/fhg_to_fho",
     "canada/metro_acsc_equity",
     "canada/screening_bonus",
     "both/published_evidence",
