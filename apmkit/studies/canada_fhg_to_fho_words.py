@@ -39,11 +39,11 @@ def held_sentence(estimates: dict[str, Estimate], truths: dict[str, float], name
         return f"Here all {len(estimates)} intervals hold the truth."
     held = len(estimates) - len(misses)
     verb = "holds" if held == 1 else "hold"
-    return f"Here {held} of {len(estimates)} intervals {verb} the truth; the others miss it: {', '.join(misses)}."
+    return f"Here {held} of {len(estimates)} intervals {verb} the truth; the others miss it: {'; '.join(misses)}."
 
 
-def worlds_sentence(table: pd.DataFrame, names: dict[str, str]) -> str:
-    """For each broken world, the estimators whose intervals hold the truth in fewer than 80 percent of draws."""
+def worlds_list(table: pd.DataFrame, names: dict[str, str]) -> str:
+    """A list in Markdown: for each broken world, the estimators whose intervals hold the truth in fewer than 80 percent of draws."""
     parts = []
     for world, rows in table.groupby("world", sort=False):
         fail = rows[rows["coverage"] < 0.8]
@@ -52,9 +52,9 @@ def worlds_sentence(table: pd.DataFrame, names: dict[str, str]) -> str:
         elif len(fail) == len(rows):
             said = "all estimators fail"
         else:
-            said = f"these fail: {', '.join(names[name] for name in fail['estimator'])}"
-        parts.append(f"**{world}**: {said}.")
-    return " ".join(parts)
+            said = f"these fail: {'; '.join(names[name] for name in fail['estimator'])}"
+        parts.append(f"* **{world}**: {said}.")
+    return "\n".join(parts)
 
 
 def readings_sentences(readings: pd.DataFrame) -> tuple[str, str]:
