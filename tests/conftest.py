@@ -26,6 +26,12 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch):
+    """What a command prints does not depend on the width of the terminal that the tests run in."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def agrees(request):
     """Compare with the numbers of another package, and keep how many digits agree for the table in the book.

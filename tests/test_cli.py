@@ -169,8 +169,8 @@ def test_the_data_commands_need_no_extra(tmp_path, monkeypatch):
 
 def test_studies_lists_the_studies_and_the_parameters_of_one(toy):
     listed = call("studies").stdout.splitlines()
-    assert listed[0].split() == ["name", "title", "country", "data", "parameters"]
-    assert listed[1].startswith("us/toy  What is the mean?  United States")
+    assert listed[0].split() == ["name", "title", "parameters"]
+    assert listed[1].startswith("us/toy  What is the mean?  ")
     shown = call("studies", "us/toy").stdout
     assert "first      First of the numbers to use.  1        whole number from 1 to 3" in shown
     refused(call("studies", "us/tyo"), "There is no study 'us/tyo' (did you mean 'us/toy'?): the studies are us/toy.")

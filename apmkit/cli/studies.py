@@ -61,8 +61,8 @@ def studies(name):
     import pandas as pd
 
     found = map(studies.get, studies.names())
-    rows = [(s.name, s.title, s.country, ", ".join(_data(s)), len(s.Parameters.model_fields)) for s in found]
-    click.echo(screen.table(pd.DataFrame(rows, columns=["name", "title", "country", "data", "parameters"])))
+    rows = [(s.name, s.title, len(s.Parameters.model_fields)) for s in found]
+    click.echo(screen.table(pd.DataFrame(rows, columns=["name", "title", "parameters"])))
 
 
 @click.command(

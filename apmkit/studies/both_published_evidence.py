@@ -68,7 +68,7 @@ GROUPS = {
         "Medicare spending under shared savings (ACOs)",
         *("Shared-savings ACOs", "Spending", "USD per person-year", "USD per person-year"),
     ),
-    "comprehensive_primary_care_spending": Group(
+    "cpc_spending": Group(
         "Medicare spending under Comprehensive Primary Care",
         *("Comprehensive Primary Care", "Spending", "USD per person-year", "USD per person-year"),
     ),

@@ -128,7 +128,7 @@ def estimate(parameters: SettlementParameters) -> Result:
             "What lasts need not be skill: an error in a benchmark lasts as long as the agreement.",
             "Payments by chance and what-ifs are arithmetic: nobody changes what they do.",
         ),
-        axis="Correlation of an ACO's savings rates in two years",
+        axis="Correlation of an ACO's savings rates in two years, from -1 to 1",
     )  # fmt: skip
 
 

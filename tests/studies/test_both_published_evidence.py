@@ -95,7 +95,7 @@ def test_a_prediction_interval_is_wider_than_that_of_the_mean(rows, defaults):
     ("choice", "reason"),
     [
         ({"group": "shared_savings_spending"}, "no row has a standard error to rely on"),
-        ({"group": "comprehensive_primary_care_spending"}, "all usable rows are of one programme"),
+        ({"group": "cpc_spending"}, "all usable rows are of one programme"),
         ({"group": "capitation_after_hours"}, "one usable row"),
         ({"method": "DL"}, "dependence=multilevel needs method=REML"),
         ({"method": "fixed", "dependence": "composite"}, "use small_sample=false"),
