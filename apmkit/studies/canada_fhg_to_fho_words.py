@@ -43,7 +43,7 @@ def held_sentence(estimates: dict[str, Estimate], truths: dict[str, float], name
 
 
 def worlds_list(table: pd.DataFrame, names: dict[str, str]) -> str:
-    """A list in Markdown: for each broken world, the estimators whose intervals hold the truth in fewer than 80 percent of draws."""
+    """A list in Markdown: in each world, the estimators whose intervals hold the truth in fewer than 80% of draws."""
     parts = []
     for world, rows in table.groupby("world", sort=False):
         fail = rows[rows["coverage"] < 0.8]
