@@ -38,7 +38,9 @@ def _bins(x, y, level):
     if distinct > 1:
         slope = np.polynomial.Polynomial.fit(x, y, min(4, distinct - 1)).deriv()
         bias = n / 24 * float((np.diff(x) ** 2 * slope((x[1:] + x[:-1]) / 2) ** 2).sum())
-        bins = distinct if noise == 0 else min(distinct, max(1, int(np.ceil((2 * bias * n / noise) ** (1 / 3)))))
+        # A constant outcome has neither curvature nor noise: any number of bins shows it.
+        best = 20 if noise == 0 else int(np.ceil((2 * bias * n / noise) ** (1 / 3)))
+        bins = min(distinct, max(1, best))
     edges = np.quantile(x, np.arange(1, bins) / bins)
     _, at = np.unique(np.searchsorted(edges, x, side="right"), return_inverse=True)
     size = np.bincount(at)

@@ -40,7 +40,9 @@ def minimums(frame: pd.DataFrame) -> Axes:
     shown = frame[frame["beneficiaries"] >= 1_000]
     for two_sided, colour, label in ((False, "light", "one-sided"), (True, "orange", "two-sided")):
         rows = shown[shown["two_sided"] == two_sided]
-        ax.plot(rows["beneficiaries"], rows["minimum"], "o", ms=2.6, alpha=0.6, color=PALETTE[colour], label=label)
+        style = {"ms": 2.6, "alpha": 0.6, "color": PALETTE[colour], "label": label, "rasterized": True}
+        ax.plot(rows["beneficiaries"], rows["minimum"], "o", **style)
+    ax.figure.set_dpi(220)  # of the points, which as drawings would weigh more than the rest of the page
     sizes = np.geomspace(5_000, 200_000, 200)
     ax.plot(sizes, 100 * minimum_savings_rate(sizes), color=PALETTE["blue"], lw=1.6, label="set by size")
     ax.set_xscale("log")

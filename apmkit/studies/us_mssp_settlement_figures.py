@@ -181,7 +181,9 @@ def share_by_year(by_year: pd.DataFrame):
 def lasting(found: pd.DataFrame, lag: int, parts: int = 10):
     """Figure: pairs of savings rates, and means by tenths of the earlier one with intervals clustered by ACO."""
     ax = axes(None, height=4.6)
-    ax.plot(100 * found["before"], 100 * found["after"], "o", ms=2, alpha=0.25, color=PALETTE["grey"])
+    style = {"ms": 2, "alpha": 0.25, "color": PALETTE["grey"], "rasterized": True}
+    ax.plot(100 * found["before"], 100 * found["after"], "o", **style)
+    ax.figure.set_dpi(220)  # of the points, which as drawings would weigh more than the rest of the page
     tenth = pd.qcut(found["before"], parts, labels=False)
     for _, some in found.groupby(tenth):
         mean = some["after"].mean()

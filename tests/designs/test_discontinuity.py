@@ -184,6 +184,13 @@ def test_bins_do_not_split_a_value():
     assert bins["n"].sum() == 600
 
 
+def test_a_side_without_any_variation_has_few_bins():
+    bins = fit(people().assign(y=lambda rows: np.where(rows["x"] < 0, 0.0, rows["y"]))).details["bins"]
+    below = bins[bins["side"] == "below"]
+    assert len(below) <= 20
+    assert (below["outcome"] == 0).all()
+
+
 # -- properties --------------------------------------------------------------------------------------------------------
 
 seeds = st.integers(0, 10_000)
