@@ -223,6 +223,12 @@ def choose(page, control, place):
     return page.locator(".what-if .says").inner_text(), page.locator(".what-if .drawing").inner_html()
 
 
+def panel_shows(page):
+    """What a reader of a panel sees: sentence, figure, and the command unless it is hidden."""
+    panel = page.locator(".what-if")
+    return panel.locator(".says").inner_text(), panel.locator("svg").inner_html(), panel.locator(".command").inner_text()
+
+
 def panel_of(page):
     """The data of a panel, its controls, and what stands for a place of each."""
     data = json.loads(page.locator(".what-if script[type='application/json']").text_content())
@@ -271,15 +277,17 @@ def test_a_what_if_panel_says_why_a_combination_has_no_answer(visit, name):
 def test_a_what_if_panel_can_be_used_from_the_keyboard(visit, name):
     page, _ = visit(name)
     data, controls, places = panel_of(page)
+    at_first = places[data["start"]]
     controls[0].focus()
-    for i, control in enumerate(controls):
+    for control, at in zip(controls, at_first, strict=True):
         assert control.evaluate("e => e === document.activeElement")
-        before = page.locator(".what-if .command").text_content()  # a sentence can be the same for two sets
-        page.keyboard.press("ArrowDown" if places[data["start"]][i] == 0 else "ArrowUp")
-        if control.get_attribute("type") == "range" and places[data["start"]][i] == 0:
-            page.keyboard.press("End")
-        assert page.locator(".what-if .command").text_content() != before
+        before = panel_shows(page)
+        keys = ("End", "Home") if control.get_attribute("type") == "range" else ("ArrowDown", "ArrowUp")
+        page.keyboard.press(keys[at > 0])
+        assert panel_shows(page) != before
+        choose(page, control, at)
         page.keyboard.press("Tab")
+    choose(page, controls[0], at_first[0] - 1 if at_first[0] else 1)
     page.keyboard.press("Enter")  # the button back to the defaults
     assert "These are the defaults." in page.locator(".what-if .says").inner_text()
 
