@@ -25,6 +25,7 @@ def interrupted_time_series(
     season: int | None = None,
     harmonics: int | None = None,
     transition: int = 0,
+    other_event: int | None = None,
     after: int | Sequence[int] | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -58,6 +59,8 @@ def interrupted_time_series(
         Use so many pairs of sine and cosine for the season instead of dummies.
     transition : int
         Periods from the start on that are left out, while the change is phased in.
+    other_event : int, optional
+        First period of another event that changed level and slope: both stay in the path without the new rule.
     after : int or list of int, optional
         Report the effect so many periods after `start`; the last period of the data by default.
     level : float
@@ -97,7 +100,7 @@ def interrupted_time_series(
     """
     columns = check_columns(data, time=time, outcome=outcome)
     periods, order = _periods(data, time)
-    design = design_of(periods, time, start, season, harmonics, transition)
+    design = design_of(periods, time, start, season, harmonics, transition, other_event)
     terms, contrasts = contrasts_of(design, start, transition, after)
     return estimate_of(
         design, finite(data, outcome)[order], terms, contrasts, errors, lags, level, outcome,
@@ -120,6 +123,7 @@ def comparative_interrupted_time_series(
     season: int | None = None,
     harmonics: int | None = None,
     transition: int = 0,
+    other_event: int | None = None,
     after: int | Sequence[int] | None = None,
     level: float = 0.95,
 ) -> Estimate:
@@ -138,7 +142,7 @@ def comparative_interrupted_time_series(
         Columns. `group` holds two values.
     treated : object
         The value of `group` for the series with the new rule.
-    start, errors, lags, season, harmonics, transition, after, level
+    start, errors, lags, season, harmonics, transition, other_event, after, level
         As in `interrupted_time_series`.
 
     Returns
@@ -197,7 +201,7 @@ def comparative_interrupted_time_series(
     both = both[~alone]
     if both.empty:
         raise EstimationError(f"The two series have no period of {time!r} in common: check column {time!r}.")
-    design = design_of(both.index.to_numpy(), time, start, season, harmonics, transition)
+    design = design_of(both.index.to_numpy(), time, start, season, harmonics, transition, other_event)
     terms, contrasts = contrasts_of(design, start, transition, after)
     return estimate_of(
         design, (both["treated"] - both["control"]).to_numpy(), terms, contrasts, errors, lags, level, outcome,

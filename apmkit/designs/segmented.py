@@ -35,7 +35,7 @@ def check_whole_number(value, name: str, least: int, remedy: str) -> None:
         raise ApmkitError(f"{name}={value!r} is not a whole number of at least {least}: {remedy}.")
 
 
-def design_of(periods, time, start, season, harmonics, transition) -> Design:
+def design_of(periods, time, start, season, harmonics, transition, other_event=None) -> Design:
     """The regressors of all periods, refused where they cannot be told apart."""
     if isinstance(start, bool) or not isinstance(start, (int, np.integer)):
         raise ApmkitError(f"start={start!r} is not a whole number: give the first {time!r} under the new rule.")
@@ -52,18 +52,23 @@ def design_of(periods, time, start, season, harmonics, transition) -> Design:
     on = (periods >= first_after).astype(float)
     columns = {"level": np.ones(len(periods)), "slope": since, "level change": on, "slope change": on * since}
     columns |= _seasonal(periods, season, harmonics)
+    if other_event is not None:
+        check_whole_number(other_event, "other_event", periods[0] + 1, f"give its first {time!r}, within the series")
+        later = (periods >= other_event).astype(float)
+        columns |= {"other level change": later, "other slope change": later * (periods - other_event)}
     regressors = np.column_stack(list(columns.values()))
     names = list(columns)
     n, k = int(kept.sum()), len(names)
     if n <= k:
         raise EstimationError(
-            f"{n} points cannot carry {k} coefficients: leave out season or give harmonics=1, or use a longer series."
+            f"{n} points cannot carry {k} coefficients: give harmonics=1, leave out season or other_event, or use a "
+            "longer series."
         )
     dependent = dependent_columns(regressors[kept])
     if dependent:
         raise EstimationError(
             f"{names[dependent[0]]!r} cannot be told from the other coefficients in these periods: leave out season or "
-            "use a longer series."
+            "other_event, or use a longer series."
         )
     if min(before, behind) < FEW:
         warn(f"{before} points before and {behind} after start={start}: with fewer than {FEW} on either side the line "

@@ -74,17 +74,14 @@ class Payment:
             cents = np.rint(np.asarray(amounts, dtype=float) * 100)
             wrong = ~(np.abs(cents) < _LARGEST * 100)
             if wrong.any():
-                row = index[int(np.argmax(wrong))]
                 raise PaymentError(
-                    f"{model}: {name.replace('_', ' ')} of {row} is no amount of money that can be kept to the cent; "
-                    "look for missing or very large inputs in that row."
+                    f"{model}: {name.replace('_', ' ')} of {_row_name(index, wrong)} is no amount of money that can be "
+                    "kept to the cent; look for missing or very large inputs in that row."
                 )
             columns[name] = cents / 100 + 0.0
             total += cents
         if (wrong := ~(np.abs(total) < _LARGEST * 100)).any():
-            raise PaymentError(
-                f"{model}: the total of {index[int(np.argmax(wrong))]} is too large to keep to the cent."
-            )
+            raise PaymentError(f"{model}: the total of {_row_name(index, wrong)} is too large to keep to the cent.")
         columns["total"] = total / 100 + 0.0
         rules = pooled(terms)
         return cls(
@@ -147,6 +144,12 @@ class Payment:
         shown = self.table.rename(columns=lambda name: name.replace("_", " "))
         frame = shown.to_html(max_rows=20, float_format="{:,.2f}".format, border=0)
         return f"<p>{html.escape(self.model)}, {self.currency}</p>{frame}" + (f"<ul>{notes}</ul>" if notes else "")
+
+
+def _row_name(index: pd.Index, wrong: np.ndarray) -> str:
+    """The first row that is wrong, as a reader would name it."""
+    row = index[int(np.argmax(wrong))]
+    return ", ".join(map(str, row)) if isinstance(row, tuple) else str(row)
 
 
 def doubts(rules: pd.DataFrame) -> list[str]:

@@ -12,7 +12,6 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 import apmkit as apm
-from apmkit.designs.segmented import contrasts_of, design_of, estimate_of
 from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study
@@ -127,36 +126,11 @@ def analyse(series: pd.DataFrame, last_period: str, model_launch: bool, comparis
 
 def _fitted(series: pd.DataFrame, last_period: str, model_launch: bool, comparison: bool) -> Estimate:
     window = series[series["quarter"] <= LAST[last_period]]
-    if model_launch:
-        return _with_launch(window, comparison)
+    columns = {"time": "quarter", "outcome": "screened", "start": BONUS}
+    columns |= {"other_event": LAUNCH} if model_launch else {}
     if comparison:
-        return apm.comparative_interrupted_time_series(
-            window, time="quarter", outcome="screened", group="group", treated="eligible", start=BONUS
-        )
-    alone = window[window["group"] == "eligible"]
-    return apm.interrupted_time_series(alone, time="quarter", outcome="screened", start=BONUS)
-
-
-def _with_launch(window: pd.DataFrame, comparison: bool) -> Estimate:
-    """The same regression with a second break: it stays in the path without the bonus."""
-    wide = window.pivot(index="quarter", columns="group", values="screened")
-    quarters = wide.index.to_numpy()
-    design = design_of(quarters, "quarter", BONUS, None, None, 0)
-    on = (quarters >= LAUNCH).astype(float)
-    design = replace(
-        design,
-        names=[*design.names, "launch level", "launch slope"],
-        regressors=np.column_stack([design.regressors, on, on * (quarters - LAUNCH)]),
-    )
-    groups = wide.rename(columns={"eligible": "treated", "comparison": "control"}).rename_axis("period").reset_index()
-    outcome = wide["eligible"] - wide["comparison"] if comparison else wide["eligible"]
-    terms, contrasts = contrasts_of(design, BONUS, 0, None)
-    return estimate_of(
-        design, outcome.to_numpy(), terms, contrasts, "ar", None, 0.95, "screened",
-        groups=groups if comparison else None,
-        estimator=f"{'comparative ' if comparison else ''}interrupted time series with a second break",
-        call=f"analyse(series, model_launch=True, comparison={comparison})",
-    )  # fmt: skip
+        return apm.comparative_interrupted_time_series(window, **columns, group="group", treated="eligible")
+    return apm.interrupted_time_series(window[window["group"] == "eligible"], **columns)
 
 
 def measured(found: Estimate, measure: str) -> Estimate:

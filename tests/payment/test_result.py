@@ -40,6 +40,12 @@ def test_a_total_too_large_for_cents_is_refused_although_its_parts_are_not():
         payment(fees=[8e13], bonus=[8e13])
 
 
+def test_a_row_with_a_name_in_two_parts_is_named_as_text():
+    index = pd.MultiIndex.from_arrays([["A", "B"], np.array([2021, 2022])])
+    with pytest.raises(PaymentError, match="fees of B, 2022 is no amount"):
+        Payment.from_components(model="M", currency="USD", components={"fees": np.array([1.0, np.nan])}, index=index)
+
+
 def test_rows_of_one_name_stay_apart_side_by_side():
     details = pd.DataFrame({"rate": [0.1, 0.2]}, index=["A", "A"])
     found = Payment.from_components(
