@@ -9,8 +9,10 @@ import pandas as pd
 
 from apmkit.contract import Classification, Contract, practice_payments
 from apmkit.contract.classification import OUTSIDE
+from apmkit.payment import coding_drift
 
 if TYPE_CHECKING:
+    from apmkit.payment.practices import Practices
     from apmkit.studies.methods_design_studio import Studio
 
 
@@ -113,14 +115,15 @@ def adjusted(effect: pd.DataFrame, money: str) -> str:
     )
 
 
-def coded(drift: pd.DataFrame) -> str:
-    """What better coding costs after the last year; `drift` comes from `coding_drift`."""
+def coded(practices: Practices, *, rise: float = 0.02, cap: float = 0.03) -> str:
+    """What better coding costs after five years, if every practice's risk scores rise alike."""
+    drift = coding_drift(practices, drift=rise, cap=cap)
     year = drift.index.get_level_values("year").max()
     over = drift["overpayment_share"].xs(year, level="year")
     return (
-        f"If every practice wrote down 2% more risk a year while nobody got sicker, after {year} years a payer would "
-        f"pay too much by {over['uncapped']:.1%} without a cap, by {over['capped']:.1%} if growth above 3% is not "
-        f"paid, and by {over['normalised']:.1%} if scores are divided by their mean."
+        f"If every practice wrote down {rise:.0%} more risk a year while nobody got sicker, after {year} years a payer "
+        f"would pay too much by {over['uncapped']:.1%} without a cap, by {over['capped']:.1%} if growth above "
+        f"{cap:.0%} is not paid, and by {over['normalised']:.1%} if scores are divided by their mean."
     )
 
 
