@@ -17,6 +17,7 @@ from apmkit.studies.both_published_evidence import (
     why_not,
 )
 from apmkit.studies.both_published_evidence_rows import FAMILIES, OUTCOMES, VERDICTS, no_effect, shown
+from apmkit.studies.tables import table as table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -229,15 +230,3 @@ def readable_groups(rows: pd.DataFrame, parameters: PublishedEvidenceParameters)
         **{"rows": "Rows", "programmes": "Programmes", "with_interval": "With interval", "usable": "Usable"},
     }
     return table[list(names)].rename(columns=names)
-
-
-def table(frame: pd.DataFrame, source: str):
-    """A table as a reader sees it: no index, text at the left, the source below."""
-    caption = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
-    return (
-        frame.style.hide()
-        .format(precision=1, escape="html", na_rep="")
-        .set_properties(**{"text-align": "left", "vertical-align": "top"})
-        .set_caption(f"Source: {source}")
-        .set_table_styles([{"selector": "caption", "props": caption}, {"selector": "th", "props": "text-align: left"}])
-    )

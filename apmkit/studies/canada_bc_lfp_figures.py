@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
+from apmkit.studies import tables
 from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, Measure, by_other_methods, equal_weights
+
+table = partial(tables.table, formats={"p": "{:.3f}", "Its weight": "{:.2f}"})
 
 
 def gap_table(estimates: Mapping[str, Estimate], measure: Measure, what: str = "Choice") -> pd.DataFrame:
@@ -73,21 +77,6 @@ def outcome_table(found: Mapping[str, Mapping[str, Estimate]], chosen: str) -> p
             }
         )
     return pd.DataFrame(rows)
-
-
-def table(frame: pd.DataFrame, source: str):
-    """A table as a reader sees it: no index, numbers rounded, the source below."""
-    formats = {"p": "{:.3f}", "Its weight": "{:.2f}"}
-    caption = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
-    return (
-        frame.style.hide()
-        .format(precision=1, formatter={name: form for name, form in formats.items() if name in frame})
-        .set_properties(**{"text-align": "left"})
-        .set_caption(f"Source: {source}")
-        .set_properties(subset=[name for name in frame if name == "Rank"], **{"white-space": "nowrap"})
-        .set_properties(subset=frame.columns[:1], **{"min-width": "9em"})
-        .set_table_styles([{"selector": "caption", "props": caption}, {"selector": "th", "props": "text-align: left"}])
-    )
 
 
 def province_lines(frame: pd.DataFrame, estimate: Estimate, measure: Measure):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from apmkit.studies import tables
 from apmkit.studies.canada_blended_capitation_words import component_mark, marginal_mark
+
+table = partial(tables.table, precision=0, thousands=",", left=1)
 
 _FAMILIES = {
     "Capitation and panel": (
@@ -33,19 +37,6 @@ def families(components: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {name: components.reindex(parts).sum() for name, parts in _FAMILIES.items()}
     ).T  # the same models as columns
-
-
-def table(frame: pd.DataFrame, source: str, *, left: int = 1, precision: int = 0):
-    """A table as a reader sees it: no index, thousands separated, the source below; text in the first columns."""
-    caption = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
-    return (
-        frame.style.hide()
-        .format(precision=precision, thousands=",", na_rep="")
-        .set_caption(f"Source: {source}")
-        .set_properties(subset=list(frame.columns[:left]), **{"text-align": "left"})
-        .set_properties(subset=list(frame.columns[left:]), **{"text-align": "right"})
-        .set_table_styles([{"selector": "caption", "props": caption}])
-    )
 
 
 def component_table(components: pd.DataFrame, on: Mapping[str, str]) -> pd.DataFrame:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 
 from apmkit.payment import ModelComparison, Practices
+from apmkit.studies.tables import table
 
 
 def show(frame: pd.DataFrame, source: str) -> None:
-    """Show a table as it is, text from a user's file among it, without its index, and its source below."""
+    """Show a table in a notebook."""
     from IPython.display import display
 
-    below = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
-    style = frame.rename(columns=html.escape).style.hide().format(escape="html")
-    style = style.set_caption(html.escape(f"Source: {source}"))
-    style = style.set_properties(**{"text-align": "left", "vertical-align": "top"})
-    display(style.set_table_styles([{"selector": "caption", "props": below}]))
+    display(table(frame, source))
 
 
 def summary_table(as_ruled: pd.DataFrame, same_total: pd.DataFrame, money: str) -> pd.DataFrame:

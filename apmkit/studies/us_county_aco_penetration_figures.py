@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from apmkit import plots
 from apmkit.estimate import Estimate
 from apmkit.plots.style import PALETTE, axes
+from apmkit.studies.tables import table as table
 from apmkit.studies.us_county_aco_penetration import (
     BEFORE,
     UNITS,
@@ -19,9 +20,6 @@ from apmkit.studies.us_county_aco_penetration import (
     mass,
 )
 from apmkit.studies.us_county_aco_penetration_counties import Counties
-from apmkit.studies.us_mssp_settlement_figures import table
-
-__all__ = ["bounds_table", "counts_table", "curves", "doses", "inference_table", "paths", "table"]
 
 GROUPS = {"under 2 %": (-1, 2), "2 to 10 %": (2, 10), "10 to 25 %": (10, 25), "over 25 %": (25, 101)}
 _COLOURS = ("grey", "sky", "blue", "purple")

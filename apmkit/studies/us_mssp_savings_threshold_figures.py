@@ -15,6 +15,7 @@ from apmkit import plots
 from apmkit.estimate import Estimate
 from apmkit.payment.mssp import minimum_savings_rate
 from apmkit.plots.style import PALETTE, axes
+from apmkit.studies.tables import table as table
 from apmkit.studies.us_mssp_savings_threshold import (
     BEFORE,
     OUTCOMES,
@@ -22,7 +23,6 @@ from apmkit.studies.us_mssp_savings_threshold import (
     options_of,
     outcomes_table,
 )
-from apmkit.studies.us_mssp_settlement_figures import table
 
 _SHORT = {
     "spending_growth": "Spending growth, points",
@@ -30,8 +30,6 @@ _SHORT = {
     "leaves": "Has left, points",
     "savings_rate": "Savings rate, points",
 }
-
-__all__ = ["before_table", "estimates_table", "first_stage", "minimums", "outcomes_of", "table", "wrapped"]
 
 
 def minimums(frame: pd.DataFrame) -> Axes:

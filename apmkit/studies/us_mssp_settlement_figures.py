@@ -9,24 +9,12 @@ import pandas as pd
 
 from apmkit.payment.mssp import SavingsSpread, minimum_savings_rate
 from apmkit.plots.style import PALETTE, axes, name_ends
+from apmkit.studies.tables import table as table
 from apmkit.studies.us_mssp_settlement_money import shares
 from apmkit.studies.us_mssp_settlement_words import NO_EFFECT
 
 _COLOURS = {"sampling": "blue", "year_to_year": "orange", "published": "green"}
 _TICKS = (1_000, 3_000, 10_000, 30_000, 100_000)
-_CAPTION = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
-
-
-def table(frame: pd.DataFrame, source: str, formats: Mapping[str, str] | None = None, *, scroll: bool = False):
-    """A table as a reader sees it: no index, text at the left, the source below; long ones scroll."""
-    styled = (
-        frame.style.hide()
-        .format(formats or {}, na_rep="")
-        .set_properties(**{"text-align": "left", "vertical-align": "top"})
-        .set_caption(f"Source: {source}")
-        .set_table_styles([{"selector": "caption", "props": _CAPTION}, {"selector": "th", "props": "text-align: left"}])
-    )
-    return styled.set_table_attributes('style="display: block; max-height: 32em; overflow: auto"') if scroll else styled
 
 
 def years_table(years: pd.DataFrame) -> pd.DataFrame:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 import apmkit as apm
 from apmkit.estimate import Estimate
+from apmkit.studies import tables
 from apmkit.studies.canada_bc_lfp_words import Measure
 from apmkit.studies.us_states import METHOD_WORDS
+
+table = partial(tables.table, precision=2)
 
 
 def state_lines(rows: pd.DataFrame, estimate: Estimate, column: str, label: str):
@@ -90,18 +94,6 @@ def method_table(found: Mapping[str, Estimate], measure: Measure, what: str = "M
             }
         )
     return pd.DataFrame(rows)
-
-
-def table(frame: pd.DataFrame, source: str):
-    """A table as a reader sees it: no index, the source below."""
-    caption = "caption-side: bottom; text-align: left; font-size: 0.85em; opacity: 0.8; padding-top: 0.5em"
-    return (
-        frame.style.hide()
-        .format(precision=2)
-        .set_properties(**{"text-align": "left"})
-        .set_caption(f"Source: {source}")
-        .set_table_styles([{"selector": "caption", "props": caption}, {"selector": "th", "props": "text-align: left"}])
-    )
 
 
 def start_points(starts: pd.DataFrame, estimate: Estimate, measure: Measure):
