@@ -37,6 +37,8 @@ _SAME_EFFECT = {
 
 def published_effects(raw: pd.DataFrame) -> pd.DataFrame:
     """Effects as printed; `interval_steps` counts how many units of the last printed digit an interval is wide."""
+    # Messages name a row as it is counted in the file, the header first, and by its id.
+    raw = raw.set_axis([f"row {at} ({name})" for at, name in enumerate(raw["id"], start=2)])
     low, high = numbers(raw["ci_low"], "ci_low"), numbers(raw["ci_high"], "ci_high")
     digits = raw[["estimate", "ci_low", "ci_high"]].apply(_decimals).max(axis=1)
     frame = pd.DataFrame(
@@ -118,16 +120,20 @@ def effect_rules(frame: pd.DataFrame) -> dict[str, pd.Series]:
     level_given = frame["ci_level"].fillna(95) == 95
     derived = frame["se_source"].str.startswith("derived_from_ci", na=False) & level_given
     expected = width / (2 * _NORMAL)
-    named = frame[["id", "model", "author", "outcome", "unit"]]
+    named = frame[["id", "model", "program", "author", "outcome", "unit"]]
+    ratio = frame["unit"].str.contains(r"\bratio\b|relative risk", case=False, na=False)
     return {
-        "an id, a model, an author, an outcome or a unit is blank": named.isna().any(axis=1),
-        "one end of the interval is missing": low.isna() != high.isna(),
-        "the interval does not enclose the estimate": low.notna() & ~frame["estimate"].between(low, high),
-        "a ratio is not above zero": logarithmic & (frame[["estimate", "ci_low", "ci_high"]] <= 0).any(axis=1),
-        "a standard error is not above zero": frame["se"] <= 0,
-        "the standard error is not the one that the interval gives": derived
+        "id, model, program, evaluation_author, outcome or unit is blank; fill it in": named.isna().any(axis=1),
+        "one of ci_low and ci_high is blank; give both or none": low.isna() != high.isna(),
+        "ci_low to ci_high does not enclose estimate; check the three": low.notna()
+        & ~frame["estimate"].between(low, high),
+        "scale is log for a unit that is no ratio, or identity for a ratio; change scale": ratio != logarithmic,
+        "a ratio in estimate, ci_low or ci_high is not above zero; give it as printed, not its logarithm": logarithmic
+        & (frame[["estimate", "ci_low", "ci_high"]] <= 0).any(axis=1),
+        "se is not above zero; leave it blank": frame["se"] <= 0,
+        "se is not the one that ci_low and ci_high give; leave it blank": derived
         & ((frame["se"] / expected - 1).abs() > _ROUNDED),
-        "a retracted article has a number": frame["retracted"] & frame["estimate"].notna(),
+        "a retracted article has an estimate; leave it blank": frame["retracted"] & frame["estimate"].notna(),
     }
 
 

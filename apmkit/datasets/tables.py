@@ -80,7 +80,8 @@ def numbers(text: pd.Series, name: str) -> pd.Series:
     plain = rest.str.replace(r"[$,%\s]", "", regex=True).str.replace(r"^\((.+)\)$", r"-\1", regex=True)
     cleaned = pd.to_numeric(plain, errors="coerce")
     if cleaned.isna().any():
-        raise DataError(f"Column {name!r} holds {rest[cleaned.isna()].iloc[0]!r}, which is not a number.")
+        wrong = rest[cleaned.isna()]
+        raise DataError(f"Column {name!r} holds {wrong.iloc[0]!r}{_where(wrong)}, which is not a number.")
     values[rest.index] = cleaned
     return values
 
@@ -88,10 +89,9 @@ def numbers(text: pd.Series, name: str) -> pd.Series:
 def integers(text: pd.Series, name: str) -> pd.Series:
     """Text as integers, none missing."""
     values = numbers(text, name)
-    if values.isna().any() or (values % 1 != 0).any():
-        raise DataError(
-            f"Column {name!r} holds {text[values.isna() | (values % 1 != 0)].iloc[0]!r}, not a whole number."
-        )
+    if (odd := values.isna() | (values % 1 != 0)).any():
+        wrong = text[odd]
+        raise DataError(f"Column {name!r} holds {wrong.iloc[0]!r}{_where(wrong)}, not a whole number.")
     return values.astype(int)
 
 
@@ -121,9 +121,14 @@ def coded(text: pd.Series, codes: dict[str, str], name: str) -> pd.Series:
     values = text.map(codes)
     if (unknown := values.isna() & text.notna()).any():
         value = text[unknown].iloc[0]
-        holds = f"holds {value!r}" if value else f"is blank in {unknown.sum()} rows"
-        raise DataError(f"Column {name!r} {holds}; known are {', '.join(codes)}.")
+        holds = f"holds {value!r}{_where(text[unknown])}" if value else f"is blank in {unknown.sum()} rows"
+        raise DataError(f"Column {name!r} {holds}; known are {', '.join(filter(None, codes))}.")
     return values
+
+
+def _where(wrong: pd.Series) -> str:
+    """The row of the first value, where the index holds names of rows."""
+    return f" in {wrong.index[0]}" if isinstance(wrong.index[0], str) else ""
 
 
 def require_valid(frame: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import gzip
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from apmkit import datasets
@@ -47,12 +48,14 @@ def test_asymmetric_intervals_that_the_codebook_lists_are_asymmetric(effects):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"ci_low": ""}, "one end of the interval is missing"),
-        ({"estimate": "2"}, "the interval does not enclose the estimate"),
-        ({"se": "0.5"}, "the standard error is not the one that the interval gives"),
-        ({"se": "-1"}, "a standard error is not above zero"),
-        ({"notes": "Retracted"}, "a retracted article has a number"),
-        ({"outcome": ""}, "an id, a model, an author, an outcome or a unit is blank"),
+        ({"ci_low": ""}, "one of ci_low and ci_high is blank; give both or none"),
+        ({"estimate": "2"}, "ci_low to ci_high does not enclose estimate; check the three"),
+        ({"se": "0.5"}, "se is not the one that ci_low and ci_high give; leave it blank"),
+        ({"se": "-1"}, "se is not above zero; leave it blank"),
+        ({"notes": "Retracted"}, "a retracted article has an estimate; leave it blank"),
+        ({"scale": "identity"}, "scale is log for a unit that is no ratio, or identity for a ratio; change scale"),
+        ({"unit": "percent change"}, "scale is log for a unit that is no ratio, or identity for a ratio; change scale"),
+        ({"outcome": ""}, "id, model, program, evaluation_author, outcome or unit is blank; fill it in"),
     ],
 )
 def test_a_row_that_breaks_a_rule_is_named(raw, change, rule):
@@ -77,10 +80,23 @@ def test_added_rows_join_the_table_and_may_replace_one(raw, tmp_path, monkeypatc
     assert (len(frame), frame.loc["CA002", "notes"], frame.loc["X001", "interval_steps"]) == (117, "read again", 11)
 
 
-def test_a_row_that_cannot_be_is_refused(raw, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"estimate": "3"},
+            r"In 1 of 2 rows ci_low to ci_high does not enclose estimate; check the three \(first: X001\)",
+        ),
+        ({"estimate": "one"}, r"Column 'estimate' holds 'one' in row 3 \(X001\), which is not a number"),
+        ({"country": "Ontario"}, r"Column 'country' holds 'Ontario' in row 3 \(X001\); known are US, CA, CA-AB"),
+        ({"year": "2025.5"}, r"Column 'year' holds '2025.5' in row 3 \(X001\), not a whole number"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused_with_row_column_and_remedy(raw, tmp_path, monkeypatch, change, reason):
     monkeypatch.setenv("APMKIT_DATA", str(tmp_path / "data"))
-    raw[raw["id"] == "CA002"].assign(id="X001", estimate="3").to_csv(tmp_path / "mine.csv", index=False)
-    with pytest.raises(datasets.DataError, match="does not enclose the estimate"):
+    row = raw[raw["id"] == "CA002"]
+    pd.concat([row.assign(id="X000"), row.assign(id="X001", **change)]).to_csv(tmp_path / "mine.csv", index=False)
+    with pytest.raises(datasets.DataError, match=reason):
         datasets.add("published_effects", tmp_path / "mine.csv")
 
 
