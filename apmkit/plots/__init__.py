@@ -24,6 +24,7 @@ from apmkit.plots.payment import (
 )
 from apmkit.plots.power import power
 from apmkit.plots.revisions import revisions
+from apmkit.plots.shown import show
 from apmkit.plots.specification import specification_curve
 from apmkit.plots.style import PALETTE, broken_lines, name_ends, source, use_style
 from apmkit.plots.synthesis import forest, funnel
@@ -74,6 +75,7 @@ __all__ = [
     "revisions",
     "risk_adjustment",
     "sensitivity",
+    "show",
     "source",
     "specification_curve",
     "synthetic_paths",

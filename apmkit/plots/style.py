@@ -13,6 +13,7 @@ from apmkit.options import check_estimate
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from apmkit.estimate import Estimate
 
@@ -58,9 +59,9 @@ def use_style() -> None:
     set_matplotlib_formats("svg")
 
 
-def source(ax: Axes, text: str) -> None:
+def source(figure: Axes | Figure, text: str) -> None:
     """Write where the data of a figure come from, in small type below it."""
-    ax.figure.text(0.01, -0.03, f"Source: {text}", fontsize=8, color=PALETTE["grey"], ha="left", va="top")
+    figure.figure.text(0.01, -0.03, f"Source: {text}", fontsize=8, color=PALETTE["grey"], ha="left", va="top")
 
 
 def broken_lines(ax: Axes, frame: pd.DataFrame, **style) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,13 @@ def write(before: State, after: State, *, words: tuple[str, str], out: Path | No
     """
     compared = comparison(before, after)
     with new_folder(runs_folder(out), "bulletin", [before["time"], after["time"]]) as (folder, final):
-        drawn = _svg(compared, words) if _numbers(compared) else ""
+        drawn, alt = _svg(compared, words) if _numbers(compared) else ("", "")
         text = page(compared, before, after, words)
-        picture = f"![{_ALT}](bulletin.svg)"
+        picture = f"![{plain(alt)}](bulletin.svg)"
         (folder / "bulletin.md").write_text(text.replace(_HERE, picture if drawn else ""), encoding="utf-8")
         if drawn:
             (folder / "bulletin.svg").write_text(drawn, encoding="utf-8")
-        (folder / "bulletin.html").write_text(_html(text, drawn), encoding="utf-8")
+        (folder / "bulletin.html").write_text(_html(text, drawn, alt), encoding="utf-8")
         compared.to_csv(folder / "bulletin.csv", index=False)
         write_json(folder / "before.json", before)
         write_json(folder / "results.json", [stamped(record, final) for record in after["studies"].values()])
@@ -67,28 +68,32 @@ def figure(compared: pd.DataFrame, words: tuple[str, str]) -> Figure:
     return plots.revisions(compared, before=words[0], after=words[1])
 
 
-def _svg(compared: pd.DataFrame, words: tuple[str, str]) -> str:
+def _svg(compared: pd.DataFrame, words: tuple[str, str]) -> tuple[str, str]:
+    """The figure and what it shows in words."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
     from apmkit import plots
+    from apmkit.plots.shown import in_words
 
     stream = io.StringIO()
     with mpl.rc_context():
         plots.use_style()
         drawn = figure(compared, words)
-        drawn.savefig(stream, format="svg", metadata={"Date": None})
+        alt = f"{_ALT} {in_words(drawn)}"
+        plots.source(drawn, "the data named below; own calculation.")
+        drawn.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight")
         plt.close(drawn)
-    return stream.getvalue()
+    return stream.getvalue(), alt
 
 
-def _html(text: str, drawn: str) -> str:
+def _html(text: str, drawn: str, alt: str) -> str:
     import nbformat
 
     from apmkit.studies.webpage import to_html
 
     data = base64.b64encode(drawn.encode()).decode()
-    shown = f'<img alt="{_ALT}" src="data:image/svg+xml;base64,{data}">' if drawn else ""
+    shown = f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{data}">' if drawn else ""
     cell = nbformat.v4.new_markdown_cell(text.replace(_HERE, shown))
     return to_html(nbformat.v4.new_notebook(cells=[cell]), title="What new data changed")
 

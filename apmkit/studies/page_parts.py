@@ -81,7 +81,6 @@ def show_specifications(study: Study, parameters: Parameters, *, source: str) ->
     source : str
         For the line below the figure.
     """
-    import matplotlib.pyplot as plt
     from IPython.display import Markdown, display
 
     from apmkit import plots
@@ -100,10 +99,13 @@ def show_specifications(study: Study, parameters: Parameters, *, source: str) ->
         mark={mark: {name: as_typed(getattr(chosen, name)) for name in names} for mark, chosen in marks.items()},
         label=here,
     )
-    plots.source(ax, source)
-    # Here and not at the end of the cell, where a notebook would put it.
-    display(ax.figure)
-    plt.close(ax.figure)
+    plots.show(ax, alt=f"{_CURVE} {in_words(groups[here])}", source=source)
+
+
+_CURVE = (
+    "Specification curve: estimate and interval of every set of choices, sorted by size; below it, which choices each "
+    "set makes."
+)
 
 
 def _fixed(study: Study, parameters: Parameters) -> str:

@@ -28,7 +28,7 @@ COUNTRIES = {"us": "United States", "canada": "Canada", "both": "Both countries"
 _TEMPLATES = Path(__file__).parent / "templates"
 _NAME = re.compile(rf"(?P<country>{'|'.join(COUNTRIES)})/(?P<subject>[a-z][a-z0-9]*(_[a-z0-9]+)*)")
 _LONGEST = 60
-_CODE = re.compile(r'^```code (?P<tags>[\w -]*?)(?: ?alt="(?P<alt>[^"]*)")?\n(?P<source>.*?)^```$', re.M | re.S)
+_CODE = re.compile(r"^```code (?P<tags>[\w -]*?)\n(?P<source>.*?)^```$", re.M | re.S)
 
 
 def new_study(
@@ -179,7 +179,7 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
 
 
 def _notebook(text: str) -> str:
-    """The notebook of a text in which fenced blocks ``code TAGS alt="..."`` are cells."""
+    """The notebook of a text in which fenced blocks ``code TAGS`` are cells."""
     import nbformat
 
     cells, at = [], 0
@@ -192,8 +192,7 @@ def _notebook(text: str) -> str:
         if code is None and source.strip():
             made.append(nbformat.v4.new_markdown_cell(source.strip()))
         elif code is not None:
-            picture = {"mystnb": {"image": {"alt": code["alt"]}}} if code["alt"] else {}
-            made.append(nbformat.v4.new_code_cell(source.strip(), metadata={**picture, "tags": code["tags"].split()}))
+            made.append(nbformat.v4.new_code_cell(source.strip(), metadata={"tags": code["tags"].split()}))
     for number, cell in enumerate(made):
         cell["id"] = f"c{number:02d}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}

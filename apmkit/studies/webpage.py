@@ -38,6 +38,11 @@ _TEMPLATE = """\
 {%- if 'hide-output' in cell.metadata.get('tags', []) -%}{{ folded('Show output', super()) }}
 {%- else -%}{{ super() }}{%- endif -%}
 {%- endblock -%}
+{%- block data_svg -%}
+{%- set alt = output.metadata.get('image/svg+xml', {}).get('alt') -%}
+<div class="output_svg output_subarea {{ extra_class }}"><img {% if alt %}alt="{{ alt | escape_html }}" {% endif %}
+src="data:image/svg+xml;base64,{{ output.data['image/svg+xml'] | text_base64 | escape_html }}"></div>
+{%- endblock -%}
 """
 
 _PAGE = """\
@@ -52,7 +57,7 @@ _PAGE = """\
 body {{ max-width: 56rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.6 system-ui, sans-serif; }}
 pre {{ overflow-x: auto; padding: .6rem .8rem; margin: .5rem 0; background: var(--soft); font-size: .85rem; }}
 img, svg {{ max-width: 100%; height: auto; }}
-.output_png img {{ background: #fff; }}
+[class^=output_] img {{ background: #fff; }}
 .output_html, .text_cell_render {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-size: .9rem; }}
 th, td {{ padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }}

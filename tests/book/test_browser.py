@@ -226,7 +226,11 @@ def choose(page, control, place):
 def panel_shows(page):
     """What a reader of a panel sees: sentence, figure, and the command unless it is hidden."""
     panel = page.locator(".what-if")
-    return panel.locator(".says").inner_text(), panel.locator("svg").inner_html(), panel.locator(".command").inner_text()
+    return (
+        panel.locator(".says").inner_text(),
+        panel.locator("svg").inner_html(),
+        panel.locator(".command").inner_text(),
+    )
 
 
 def panel_of(page):

@@ -1,0 +1,148 @@
+"""A figure on a page: its source line, and for those who cannot see it, its text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from apmkit.errors import ApmkitError
+from apmkit.plots.style import source as draw_source
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MOST_VALUES = 12  # more are tiring to hear
+
+
+def show(figure: Axes | Figure, *, alt: str, source: str) -> None:
+    """Show a figure in a notebook, with the source of its data below it, and close it.
+
+    Parameters
+    ----------
+    figure : Axes or Figure
+    alt : str
+        One sentence on what is to be seen. `in_words` adds axes, units and estimates to it.
+    source : str
+        Where the data come from, with a full stop.
+
+    Raises
+    ------
+    ApmkitError
+        There is no sentence or no source.
+    """
+    import matplotlib.pyplot as plt
+    from IPython.display import display
+
+    for name, text in (("alt", alt), ("source", source)):
+        if not text.strip():
+            raise ApmkitError(f"The figure has no {name}: give it one sentence.")
+    figure = figure.figure  # a figure's own is itself
+    text = f"{alt} {in_words(figure)}".strip()
+    draw_source(figure, source)
+    display(figure, metadata={kind: {"alt": text} for kind in ("image/svg+xml", "image/png")})
+    plt.close(figure)
+
+
+def in_words(figure: Figure) -> str:
+    """Panels, axes with their range, and the estimates with intervals of a figure, where there are few.
+
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
+    >>> lines = ax.hlines([0, 1], [-2, 1], [4, 2.5]), ax.plot([1, 2], [0, 1], "o")
+    >>> ticks = ax.set_yticks([0, 1], ["visits", "stays"])
+    >>> text = ax.set_xlabel("Change, %")
+    >>> in_words(figure)
+    'Horizontal axis: Change, %, from −2 to 4. Rows: visits 1 (−2 to 4); stays 2 (1 to 2.5).'
+    >>> plt.close(figure)
+    """
+    panels = [ax for ax in figure.axes if ax.get_visible() and ax.axison and ax.get_label() != "<colorbar>"]
+    titles = [" ".join(ax.get_title(loc="left").split() or ax.get_title().split()) for ax in panels]
+    found = [f"Panels: {'; '.join(filter(None, titles))}."] if len(panels) > 1 and any(titles) else []
+    for side, name, many in (("x", "Horizontal", "Columns"), ("y", "Vertical", "Rows")):
+        overall = getattr(figure, f"get_sup{side}label")()
+        spans: dict[str, list[str]] = {}
+        for ax in panels:
+            axis = getattr(ax, f"{side}axis")
+            names = _names(axis)
+            if names and axis.get_tick_params().get(f"label{'bottom' if side == 'x' else 'left'}", True):
+                texts = _values(ax, side, names) or list(names.values())
+                found.append(f"{many}: {'; '.join(texts)}.")
+            label = " ".join((axis.get_label_text() or overall).split())
+            if label:
+                spans.setdefault(label, []).extend(ends if (ends := _ends(axis)) and not names else [])
+        found += [
+            f"{name} axis: {label}{f', from {ends[0]} to {ends[-1]}' if len(ends) == 2 else ''}."
+            for label, ends in spans.items()
+        ]
+    return " ".join(dict.fromkeys(found))
+
+
+def _ends(axis) -> list[str]:
+    """The first and the last number that the axis shows."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [at for at in axis.get_major_locator()() if low <= at <= high]
+    texts = [text for text in axis.get_major_formatter().format_ticks(ticks) if text]
+    return [text.replace("$\\mathdefault{", "").replace("}$", "") for text in (texts[0], texts[-1])] if texts else []
+
+
+def _names(axis) -> dict[float, str]:
+    """Texts at ticks by position; none where ticks are numbers."""
+    low, high = sorted(axis.get_view_interval())
+    texts = {
+        float(at): " ".join(label.get_text().split())
+        for at, label in zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=False)
+        if low <= at <= high
+    }
+    return texts if any(c.isalpha() for text in texts.values() for c in text) else {}
+
+
+def _values(ax: Axes, side: str, names: dict[float, str]) -> list[str]:
+    """Estimate and interval at each name, where every name has one."""
+    points = _by_place(_points(ax), side)
+    spans = {at: found for at, found in _by_place(_spans(ax, side), side).items() if at in names}
+    if len(names) > _MOST_VALUES or not spans or any(len(set(points.get(at, ()))) != 1 for at in names):
+        return []
+    texts = []
+    for at, name in names.items():
+        ends = [end for span in spans.get(at, ()) for end in span]
+        span = f" ({_short(min(ends))} to {_short(max(ends))})" if ends else ""
+        texts.append(f"{name} {_short(points[at][0])}{span}")
+    return texts
+
+
+def _by_place(found: Iterator[tuple], side: str) -> dict[float, list]:
+    places: dict[float, list] = {}
+    for x, y in found:
+        at, value = (x, y) if side == "x" else (y, x)
+        places.setdefault(round(float(at), 6), []).append(value)
+    return places
+
+
+def _points(ax: Axes) -> Iterator[tuple[float, float]]:
+    from matplotlib.collections import PathCollection
+
+    for line in ax.lines:
+        if line.get_marker() not in ("None", None, "", " ") and line.get_transform() == ax.transData:
+            yield from line.get_xydata()
+    for collection in ax.collections:
+        if isinstance(collection, PathCollection):
+            yield from collection.get_offsets()
+
+
+def _spans(ax: Axes, side: str) -> Iterator[tuple]:
+    """Lines that stand for intervals: each at one place of the axis of names."""
+    from matplotlib.collections import LineCollection
+
+    straight = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == 2]
+    straight += [part for c in ax.collections if isinstance(c, LineCollection) for part in c.get_segments()]
+    for (x1, y1), (x2, y2) in (part for part in straight if len(part) == 2):
+        if side == "y" and y1 == y2:
+            yield (x1, x2), y1
+        elif side == "x" and x1 == x2:
+            yield x1, (y1, y2)
+
+
+def _short(value: float) -> str:
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")  # a hyphen is not read aloud
