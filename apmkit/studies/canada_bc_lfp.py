@@ -27,6 +27,8 @@ BUDGET, BUDGET_YEARS = 1.1e9, 3
 _NAMES = {code: name for name, code in PROVINCES.items()}
 _DONORS = ("AB", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
 _FEWEST_BEFORE = 3
+_EXACT = 1e-6
+"""Gaps before treatment below this share of the mean outcome are none."""
 
 METHODS = {
     "synthetic_control": synthetic_control,
@@ -235,7 +237,8 @@ def placebo_starts(panel: apm.Panel, parameters: BcLfpParameters) -> pd.DataFram
     -------
     DataFrame
         One row per pretended start with `start`, `estimate`, `pre_rmspe`, and `rank` and `p_value` where the outcome
-        is tested. Each run ends with the last year before the true start.
+        is tested. Each run ends with the last year before the true start. A start is left out if its few years before
+        are followed exactly: then many mixes fit, and the gap would depend on which of them is taken.
     """
     before = panel.periods[panel.periods < np.nanmin(panel.cohorts)]
     rows = []
@@ -249,6 +252,8 @@ def placebo_starts(panel: apm.Panel, parameters: BcLfpParameters) -> pd.DataFram
                 placebo="in_space" if parameters.measure.tested else None,
             )
         row = found.table.iloc[0]
+        if found.diagnostics["pre_rmspe"] < _EXACT * abs(panel.outcomes).mean():
+            continue
         rows.append(
             (start, row["estimate"], found.diagnostics["pre_rmspe"], found.diagnostics.get("rank"), row["p_value"])
         )

@@ -134,8 +134,11 @@ def _rank(estimate: Estimate) -> str:
     found, p = estimate.diagnostics, estimate.table["p_value"].iloc[0]
     if "rank" not in found:
         return "described, not tested"
+    rank = f"rank {found['rank']} of {found['n_placebos'] + 1}"
+    if "withheld" in found:
+        return f"{rank}, p-value withheld because the paths are too far apart before"
     lowest = ", the lowest possible" if np.isclose(p, found["p_value_floor"]) else ""
-    return f"rank {found['rank']} of {found['n_placebos'] + 1}, permutation p = {p:.2f}{lowest}"
+    return f"{rank}, permutation p = {p:.2f}{lowest}"
 
 
 def finding(estimate: Estimate, measure: Measure, *, pretended: bool = False) -> str:
@@ -263,16 +266,31 @@ def range_sentence(found: Mapping[str, Estimate], measure: Measure) -> str:
     )
 
 
-def caution_sentence(found: Mapping[str, Estimate], starts: pd.DataFrame, measure: Measure) -> str:
-    """How far the gap moves with other choices, and whether pretended starts rank first, to stand after the finding."""
-    ranks = _ranks(found.values())
-    told = f"Over {len(found)} choices of method, donors and years the gap is {measure.span(_gaps(found.values()))}"
-    told += f" and ranks first in {ranks.count(1) or 'none'}." if ranks else "."
+def place_sentence(sets: pd.DataFrame, estimate: Estimate, measure: Measure) -> str:
+    """Where the gap lies among those of all sets of choices.
+
+    Parameters
+    ----------
+    sets : DataFrame
+        Rows of `specifications` for the outcome of `estimate`.
+    """
+    (gap,), gaps = _gaps([estimate]), sets["estimate"].dropna()
+    lower, higher = (gaps < gap - 1e-9).sum(), (gaps > gap + 1e-9).sum()
+    ends = {"upper": lower, "lower": higher}
+    end = next((f" So this gap is near the {name} end." for name, n in ends.items() if n >= 0.8 * len(gaps)), "")
+    return (
+        f"Over {len(gaps)} sets of choices that can be defended it runs from {measure.span(gaps)}; {lower} are lower "
+        f"and {higher} higher.{end}"
+    )
+
+
+def starts_sentence(starts: pd.DataFrame) -> str:
+    """How many pretended starts rank first, where the outcome is tested; `starts` comes from `placebo_starts`."""
     if starts["rank"].isna().all():
-        return told
+        return ""
     first, doubt = int((starts["rank"] == 1).sum()), "; a first rank alone proves little"
     years = f"{len(starts)} earlier year{'s' if len(starts) > 1 else ''}"
-    return f"{told} Of starts pretended in {years}, {first or 'none'} rank{'s' if first == 1 else ''} first" + (
+    return f"Of starts pretended in {years}, {first or 'none'} rank{'s' if first == 1 else ''} first" + (
         f"{doubt}." if first else "."
     )
 
@@ -352,7 +370,7 @@ def full_years_sentence(frame: pd.DataFrame) -> str:
     return f"{count} of payments after the start: {measure.years(full)}."
 
 
-def policy_sentence(estimate: Estimate, measure: Measure, budget: float, asked: bool) -> str:
+def policy_sentence(estimate: Estimate, measure: Measure, budget: float, sets: pd.DataFrame | None) -> str:
     """The gap set against what the province budgeted.
 
     Parameters
@@ -361,14 +379,18 @@ def policy_sentence(estimate: Estimate, measure: Measure, budget: float, asked: 
     measure : Measure
     budget : float
         CAD a person and year.
-    asked : bool
-        Whether the estimate is of payments since the model began.
+    sets : DataFrame, optional
+        Rows of `specifications` for payments, where the estimate is of payments since the model began.
     """
     budgeted = f"he province budgeted about CAD {budget:.0f} a person and year for the model and related incentives"
-    if not asked:
+    if sets is None:
         return f"This run does not ask about payments since the model began. For scale, t{budgeted}."
     (gap,) = _gaps([estimate])
     stated = f"The gap is {measure.span([gap])}"
     if gap <= 0:
         return f"{stated}: no rise above the comparison is seen. For scale, t{budgeted}."
-    return f"{stated}. T{budgeted}, so the gap is {gap / budget:.1f} times that."
+    least, most = sets["estimate"].min() / budget, sets["estimate"].max() / budget
+    return (
+        f"{stated}. T{budgeted}, so the gap is {gap / budget:.1f} times that, and {least:.1f} to {most:.1f} times over "
+        "all sets of choices. The gap cannot be taken for the cost of the model."
+    )

@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import linprog
 
 import apmkit as apm
 from apmkit import plots, studies
@@ -15,18 +16,19 @@ from apmkit.studies.canada_bc_lfp_figures import gap_table, outcome_table, place
 from apmkit.studies.canada_bc_lfp_words import (
     MEASURES,
     access_sentence,
-    caution_sentence,
     detectable_sentence,
     donor_sentence,
     finding,
     full_years_sentence,
     other_findings,
+    place_sentence,
     placebo_fit_sentence,
     placebo_sentence,
     policy_sentence,
     range_sentence,
     size_sentence,
     smallest_first,
+    starts_sentence,
     supply_sentence,
     weights_sentence,
 )
@@ -147,11 +149,30 @@ def test_a_placebo_that_was_followed_exactly_leaves_no_gap_that_could_rank_first
 
 
 def test_pretended_starts_leave_three_years_before_and_rank_nothing_untested(frame):
-    parameters = STUDY.parameters()
+    parameters = STUDY.parameters(estimator="difference_in_differences")
     starts = lfp.placebo_starts(lfp.province_panel(frame, parameters), parameters)
     assert starts["start"].tolist() == list(range(2013, 2022))
     parameters = STUDY.parameters(outcome="unmet_need")
     assert lfp.placebo_starts(lfp.province_panel(frame, parameters), parameters)["rank"].isna().all()
+
+
+def test_a_pretended_start_that_many_mixes_follow_exactly_is_left_out(frame):
+    parameters = STUDY.parameters()
+    panel = lfp.province_panel(frame, parameters)
+    starts = lfp.placebo_starts(panel, parameters)
+    assert starts["start"].tolist() == list(range(2014, 2022))
+    # Three years before 2013: a linear program finds mixes that fit exactly and have gaps far apart.
+    own, donors = panel.outcomes[np.isfinite(panel.cohorts)][0], panel.outcomes[np.isinf(panel.cohorts)]
+    before = panel.periods < 2013
+    after = before ^ (panel.periods < 2023)
+    equal = np.vstack([donors[:, before].T, np.ones(len(donors))])
+    ends = []
+    for sign in (1, -1):
+        cost = sign * donors[:, after].mean(axis=1)
+        found = linprog(cost, A_eq=equal, b_eq=[*own[before], 1.0], bounds=(0, 1))
+        assert found.status == 0
+        ends.append(own[after].mean() - sign * found.fun)
+    assert max(ends) - min(ends) > 5
 
 
 def test_alternatives_change_one_choice_each_and_repeat_none(frame):
@@ -211,15 +232,30 @@ def test_sentences_follow_the_numbers(frame, default):
         f"Over 4 choices of method, donors and years the gap runs from CAD {min(gaps):.0f} a person (synthetic_did) to "
         f"CAD {max(gaps):.0f} a person (synthetic_control); it ranks first in {ranks.count(1)} of them."
     )
-    assert caution_sentence(default.estimates, starts, measure) == (
-        f"Over 4 choices of method, donors and years the gap is CAD {min(gaps):.0f} to CAD {max(gaps):.0f} a person "
-        f"and ranks first in {ranks.count(1)}. Of starts pretended in 3 earlier years, 2 rank first; a first rank "
-        "alone proves little."
+    assert starts_sentence(starts) == (
+        "Of starts pretended in 3 earlier years, 2 rank first; a first rank alone proves little."
     )
-    alone = caution_sentence(default.estimates, starts.iloc[[1]], measure)
-    assert alone.endswith("in 1 earlier year, none rank first.")
+    assert starts_sentence(starts.iloc[[1]]) == "Of starts pretended in 1 earlier year, none rank first."
+    assert starts_sentence(starts.assign(rank=np.nan)) == ""
     level = frame.query("province == 'British Columbia'").set_index("year")["unmet_need"]
     assert f"from {level[2022]:.1f}% in 2022 to {level[2024]:.1f}% in 2024" in access_sentence(frame)
+
+
+def test_the_place_among_all_sets_is_counted_and_named_where_it_is_near_an_end(default):
+    measure, estimate = MEASURES["payments_per_capita"], default.estimates["synthetic_control"]
+    gap = estimate.table["estimate"].item()
+    sets = pd.DataFrame({"estimate": [*np.linspace(gap - 90, gap - 10, 9), gap, gap + 5, np.nan]})
+    assert place_sentence(sets, estimate, measure) == (
+        f"Over 11 sets of choices that can be defended it runs from CAD {gap - 90:.0f} to CAD {gap + 5:.0f} a person; "
+        "9 are lower and 1 higher. So this gap is near the upper end."
+    )
+    assert place_sentence(sets.iloc[6:], estimate, measure).endswith("3 are lower and 1 higher.")
+
+
+def test_a_p_value_that_is_withheld_is_said_to_be(frame):
+    result = STUDY.run(STUDY.parameters(leave_out="AB,MB,NB,NL,NS,ON", first_year=1999))
+    assert "withheld" in result.estimates[result.headline].diagnostics
+    assert "p-value withheld because the paths are too far apart before)" in result.sentences[0]
 
 
 def test_tables_show_rank_and_p_only_for_tested_outcomes(default):
@@ -273,8 +309,9 @@ def test_the_gap_is_set_against_the_budget_only_where_it_is_a_rise(frame, defaul
     measure = MEASURES["payments_per_capita"]
     risen = default.estimates["synthetic_control"]
     times = risen.table["estimate"].item() / 50
-    assert f"the gap is {times:.1f} times that" in policy_sentence(risen, measure, 50, True)
-    assert "does not ask about payments since the model began" in policy_sentence(risen, measure, 50, False)
+    told = policy_sentence(risen, measure, 50, pd.DataFrame({"estimate": [10.0, 30.0, 120.0]}))
+    assert f"the gap is {times:.1f} times that, and 0.2 to 2.4 times over all sets" in told
+    assert "does not ask about payments since the model began" in policy_sentence(risen, measure, 50, None)
 
 
 def test_supply_is_told_with_the_change_of_the_comparison_where_there_is_one(frame):
