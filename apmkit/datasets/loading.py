@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from apmkit.datasets import canada, evidence, geographic_variation, mssp, store
+from apmkit.datasets import canada, evidence, geographic_variation, mssp, prices, store
 from apmkit.datasets.catalogue import DataError, Dataset, describe
 from apmkit.datasets.store import Source
 from apmkit.datasets.tables import broken, read_csv, require_valid
@@ -19,6 +19,7 @@ _TABLES = {
     "npdb_payments": canada.physician_payments,
     "physicians": canada.physicians,
     "population": canada.population,
+    "price_levels": prices.price_levels,
     "published_effects": evidence.published_effects,
     "published_effects_second_reading": evidence.second_reading,
     "unmet_need": canada.unmet_need,

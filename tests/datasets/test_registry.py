@@ -24,6 +24,7 @@ NAMES = [
     "npdb_payments",
     "physicians",
     "population",
+    "price_levels",
     "published_effects",
     "published_effects_second_reading",
     "unmet_need",
