@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from scipy.optimize import linprog
 
 import apmkit as apm
 from apmkit.datasets.states import PROVINCES
@@ -68,11 +69,12 @@ class OntarioParameters(Parameters):
             )
         if self.estimated_values == "leave_out" and self.outcome != "payments_per_capita":
             raise ValueError("estimated_values=leave_out concerns outcome=payments_per_capita only; give keep")
-        before = [year for year in range(self.first_year, self.start_year) if year != self.year_left_out]
-        if len(before) < FEWEST_BEFORE:
+        years = len(self.years_before)
+        if years < FEWEST_BEFORE:
             raise ValueError(
-                f"from {self.first_year} there are {len(before)} years before start_year={self.start_year} and "
-                f"{FEWEST_BEFORE} are needed; give an earlier first_year or a later start_year"
+                f"first_year={self.first_year} leaves {years} year{'' if years == 1 else 's'} before "
+                f"start_year={self.start_year} and {FEWEST_BEFORE} are needed; give an earlier first_year or a later "
+                "start_year"
             )
         return self
 
@@ -85,6 +87,11 @@ class OntarioParameters(Parameters):
     def year_left_out(self) -> int | None:
         """The year that is left out, if any."""
         return ESTIMATED_YEAR if self.estimated_values == "leave_out" else None
+
+    @property
+    def years_before(self) -> list[int]:
+        """Years used before the start."""
+        return [year for year in range(self.first_year, self.start_year) if year != self.year_left_out]
 
 
 @cache
@@ -122,10 +129,10 @@ def province_years() -> pd.DataFrame:
 def share_rise(parameters: OntarioParameters) -> pd.Series:
     """Rise of each province's alternative share, in percentage points, largest first.
 
-    From the last year before the start (the first of payments by mode is 1999) to the last year used.
+    From the last year used before the start (the first of payments by mode is 1999) to the last year used.
     """
     wide = province_years().pivot(index="year", columns="province", values="alternative_share")
-    rise = wide.loc[parameters.last_year] - wide.loc[parameters.start_year - 1]
+    rise = wide.loc[parameters.last_year] - wide.loc[parameters.years_before[-1]]
     return rise.sort_values(ascending=False)
 
 
@@ -180,6 +187,30 @@ def pretended_starts(panel: apm.Panel, method: str) -> pd.DataFrame:
             found = apm.in_time_placebo(panel, int(start), method=METHODS[method], placebo=None)
         rows.append((int(start), found.table["estimate"].iloc[0]))
     return pd.DataFrame(rows, columns=["start", "estimate"])
+
+
+def gaps_of_exact_fits(panel: apm.Panel) -> tuple[float, float]:
+    """The lowest and the highest gap of synthetic controls with intercept that follow Ontario exactly before the start.
+
+    With few years there are many such mixes. Their gaps are linear in the weights, so a linear program finds the ends.
+
+    Raises
+    ------
+    ApmkitError
+        No mix follows Ontario exactly.
+    """
+    treated, before = np.isfinite(panel.cohorts), panel.periods < panel.cohorts.min()
+    own, donors = panel.outcomes[treated][0], panel.outcomes[~treated]
+    changes = [values - values[..., before].mean(axis=-1, keepdims=True) for values in (own, donors)]
+    after = [values[..., ~before].mean(axis=-1) for values in changes]
+    equal = np.vstack([changes[1][:, before].T, np.ones(len(donors))])
+    ends = []
+    for sign in (1, -1):
+        found = linprog(sign * after[1], A_eq=equal, b_eq=[*changes[0][before], 1.0], bounds=(0, 1))
+        if found.status != 0:
+            raise ApmkitError(f"No mix of donors follows {TREATED} exactly before the start: give fewer years before.")
+        ends.append(float(after[0] - sign * found.fun))
+    return min(ends), max(ends)
 
 
 def contamination(estimate: Estimate, parameters: OntarioParameters) -> dict[str, float]:
@@ -290,7 +321,7 @@ def dose_points(parameters: OntarioParameters) -> pd.DataFrame:
         By province: `rise` (percentage points) and `change` (percent of the level before).
     """
     wide = province_years().pivot(index="year", columns="province", values=parameters.outcome)
-    change = 100 * (wide.loc[parameters.last_year] / wide.loc[parameters.start_year - 1] - 1)
+    change = 100 * (wide.loc[parameters.last_year] / wide.loc[parameters.years_before[-1]] - 1)
     return pd.DataFrame({"rise": share_rise(parameters), "change": change})
 
 

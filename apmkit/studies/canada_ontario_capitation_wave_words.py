@@ -42,12 +42,14 @@ def verdict(table: pd.DataFrame) -> str:
     table : DataFrame
         From `conditions`; at least one fails, since nine donors cannot give a p-value of 0.05.
     """
+    start = "This design does not hold, so no effect is claimed:"
     failed = table.loc[~table["holds"], "condition"]
+    if len(failed) == len(table):
+        return f"{start} all {len(table)} conditions it needs fail."
     named = ", ".join(name if name.startswith(TREATED) else name[0].lower() + name[1:] for name in failed)
-    of = f"all {len(table)}" if len(failed) == len(table) else f"{len(failed)} of the {len(table)}"
     return (
-        f"This design does not hold, so no effect is claimed: {of} conditions it needs "
-        f"{'fails' if len(failed) == 1 else 'fail'} ({named})."
+        f"{start} {len(failed)} of the {len(table)} conditions it needs {'fails' if len(failed) == 1 else 'fail'} "
+        f"({named})."
     )
 
 

@@ -43,6 +43,12 @@ def test_ontarios_share_rose_from_11_to_37_percent_the_most_of_any_province():
     assert rise["Ontario"] == pytest.approx(100 * (share.loc[2012, "ON"] - share.loc[2002, "ON"]))
 
 
+def test_a_rise_is_measured_from_a_year_that_is_used():
+    share = apm.load("npdb_payments").pivot(index="fiscal_year_start", columns="province", values="alternative_share")
+    rise = wave.share_rise(STUDY.parameters(estimated_values="leave_out"))
+    assert rise["Ontario"] == pytest.approx(100 * (share.loc[2012, "ON"] - share.loc[2000, "ON"]))
+
+
 def test_payments_are_divided_by_the_population_of_the_year_in_which_the_fiscal_year_starts():
     payments = apm.load("npdb_payments").query("province == 'ON' and fiscal_year == '2009-2010'")["payments"].item()
     people = apm.load("population").query("province == 'ON' and year == 2009")["population"].item()
@@ -60,7 +66,10 @@ def test_by_default_three_years_before_nine_donors_and_two_estimated_values(defa
 def test_the_first_sentence_claims_no_effect_and_counts_the_conditions(default):
     rows = wave.conditions(default.estimates, default.parameters)
     assert default.sentences[0] == words.verdict(rows)
-    assert default.sentences[0].startswith("This design does not hold, so no effect is claimed: ")
+    assert (
+        default.sentences[0]
+        == f"This design does not hold, so no effect is claimed: all {len(rows)} conditions it needs fail."
+    )
     one = rows.assign(holds=[True] * (len(rows) - 1) + [False])
     assert words.verdict(one).endswith(f"1 of the {len(rows)} conditions it needs fails (chance can be told).")
 
@@ -83,6 +92,16 @@ def test_each_condition_can_hold_where_its_cause_is_gone():
 
 def test_an_exact_fit_with_fewer_years_than_donors_is_no_good_fit():
     assert not holds(estimator="synthetic_control_intercept", start_year=2001)["Fit before"]
+
+
+def test_exact_fits_have_gaps_on_both_sides_of_the_one_that_the_library_takes():
+    parameters = STUDY.parameters(estimator="synthetic_control_intercept", estimated_values="leave_out")
+    estimate = STUDY.run(parameters).estimates["synthetic_control_intercept"]
+    low, high = wave.gaps_of_exact_fits(estimate.panel)
+    assert low <= estimate.table["estimate"].item() <= high
+    assert high - low > 20
+    with pytest.raises(ApmkitError, match="No mix of donors follows Ontario exactly"):
+        wave.gaps_of_exact_fits(wave.province_panel(STUDY.parameters(outcome="physician_spending", first_year=1985)))
 
 
 def test_where_the_library_withholds_the_p_value_the_finding_says_so():
@@ -147,8 +166,8 @@ def test_figures_draw_every_province(default):
     ("values", "message"),
     [
         ({"first_year": 1990}, "first_year=1990 is before 1999"),
-        ({"first_year": 2000, "start_year": 2001}, "there are 1 years before start_year=2001 and 2 are needed"),
-        ({"first_year": 2000, "estimated_values": "leave_out"}, "there are 1 years before"),
+        ({"first_year": 2000, "start_year": 2001}, "leaves 1 year before start_year=2001 and 2 are needed"),
+        ({"first_year": 2000, "estimated_values": "leave_out"}, "leaves 1 year before start_year=2002"),
         ({"outcome": "physician_spending", "estimated_values": "leave_out"}, "concerns outcome=payments_per_capita"),
     ],
 )
