@@ -19,19 +19,20 @@ _NAMES = {code: name for name, code in PROVINCES.items()}
 TEN = ("AB", "BC", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
 
 MEASURES = {
-    "alternative_share": ("alternative share of clinical payments", "percentage points"),
-    "alternative_per_person": ("alternative clinical payments", "CAD per person, current dollars"),
-    "fee_for_service_per_person": ("fee-for-service clinical payments", "CAD per person, current dollars"),
-    "payments_per_person": ("clinical payments to physicians", "CAD per person, current dollars"),
+    "alternative_share": "alternative share of clinical payments",
+    "alternative_per_person": "alternative clinical payments per person",
+    "fee_for_service_per_person": "fee-for-service clinical payments per person",
+    "payments_per_person": "physicians' clinical payments per person",
 }
-"""Words and unit of each measure."""
+"""Words for each measure."""
 
 COMPARABLE = {
     "What a physician was paid": "no: Canada's payments are of provinces to all their physicians; the US tables used "
     "here have no payments to physicians",
-    "Level of spending per person": "no: everybody in Canada, original Medicare in the US, and two currencies",
-    "Growth of spending since a year": "in part: each in its own currency and with its own inflation",
-    "Spread between provinces or states": "in part: it has no unit, but the populations differ",
+    "Level of spending per person": "no: purchasing power takes the currency away, but it is everybody in Canada and "
+    "original Medicare in the US",
+    "Growth of spending since a year": "in part: above the inflation of each country, but of different people",
+    "Spread between provinces or states": "in part: it has no unit, but the people differ",
     "Reach of new payment": "in part: a share of money in Canada, a share of people in the US",
     "Kind of contract": "yes: the same record and the same framework",
 }
@@ -53,6 +54,10 @@ class TwoCountriesParameters(Parameters):
         "leave_out", description="Values that CIHI marks or that jump: under-counts, estimates, New Brunswick 2022-23."
     )
     average_years: int = Field(1, ge=1, le=3, description="Years averaged at each end.")
+    dollars: Literal["current", "constant", "purchasing_power"] = Field(
+        "current",
+        description="Payments per person in current CAD, at prices of the last year, or in US dollars by PPP.",
+    )
     spending_from: int = Field(2014, ge=2014, le=2020, description="Year in which spending per person is set to 100.")
 
     @model_validator(mode="after")
@@ -62,21 +67,57 @@ class TwoCountriesParameters(Parameters):
                 f"first_year={self.first_year} and last_year={self.last_year} are too close for "
                 f"average_years={self.average_years}; the years at both ends overlap"
             )
+        if self.measure == "alternative_share" and self.dollars != "current":
+            raise ValueError(
+                f"dollars={self.dollars} is for payments per person, and measure=alternative_share is a share"
+            )
         return self
 
 
-def province_years() -> pd.DataFrame:
+def unit(parameters: TwoCountriesParameters) -> str:
+    """The unit of the measure, as on an axis.
+
+    >>> unit(TwoCountriesParameters(measure="payments_per_person"))
+    'CAD per person, current dollars'
+    """
+    if parameters.measure == "alternative_share":
+        return "percentage points"
+    return {
+        "current": "CAD per person, current dollars",
+        "constant": f"CAD per person, prices of {apm.load('npdb_payments')['fiscal_year_start'].max()}",
+        "purchasing_power": "USD per person, purchasing power parity",
+    }[parameters.dollars]
+
+
+def price_levels(country: str) -> pd.DataFrame:
+    """Prices and purchasing power parity of one country by year."""
+    return apm.load("price_levels").query("country == @country").set_index("year")[["prices", "ppp"]]
+
+
+def province_years(dollars: str = "current") -> pd.DataFrame:
     """Payments by province and fiscal year, Canada included.
+
+    Parameters
+    ----------
+    dollars : str
+        Of the payments per person, as in the parameters. A fiscal year takes the prices of the calendar year in which
+        it starts.
 
     Returns
     -------
     DataFrame
         `province` (code), `year` in which the fiscal year starts, `alternative_share` (percent), the three payments per
-        person (CAD over the population of 1 July of `year`), `payments` (CAD) and `flag`, missing if there is none.
+        person (over the population of 1 July of `year`), `payments` (CAD) and `flag`, missing if there is none.
     """
     paid = apm.load("npdb_payments").rename(columns={"fiscal_year_start": "year"})
     frame = paid.merge(apm.load("population"), on=["province", "year"], how="left")
-    people = frame["population"]
+    level = price_levels("Canada")
+    cost = {
+        "current": pd.Series(1.0, index=level.index),
+        "constant": level["prices"] / level["prices"].get(paid["year"].max(), math.nan),
+        "purchasing_power": level["ppp"],
+    }[dollars]
+    people = frame["population"] * frame["year"].map(cost)
     return pd.DataFrame(
         {
             "province": frame["province"],
@@ -174,68 +215,6 @@ def contributions(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> pd
     return found
 
 
-def us_reach() -> pd.DataFrame:
-    """How far shared savings reach in original Medicare, in percent of beneficiaries.
-
-    Returns
-    -------
-    DataFrame
-        Index year; `in_aco` and `two_sided`: beneficiaries assigned to ACOs, and to ACOs under two-sided risk, over the
-        beneficiaries in original Medicare of all states. 2019 lacks ACOs of half a year.
-    """
-    assigned = apm.load("mssp").dropna(subset="beneficiaries")
-    people = apm.load("gv_state").groupby("year")["ffs_beneficiaries"].sum()
-    total = assigned.groupby("year")["beneficiaries"].sum()
-    risk = assigned[assigned["two_sided"].astype(bool)].groupby("year")["beneficiaries"].sum()
-    return pd.DataFrame({"in_aco": 100 * total / people, "two_sided": 100 * risk / people}).dropna()
-
-
-def spending() -> pd.DataFrame:
-    """Spending per person by province and by state, each in its own currency.
-
-    Returns
-    -------
-    DataFrame
-        `country`, `place`, `year`, `spending`, `forecast`. Canada: all health spending per person, CAD. United States:
-        original Medicare per beneficiary, USD.
-    """
-    canada = apm.load("nhex").query("use_of_funds == 'Total'")
-    states = apm.load("gv_state")
-    parts = [
-        pd.DataFrame({"country": "Canada", "place": canada["province"], "year": canada["year"],
-                      "spending": canada["per_capita"], "forecast": canada["status"] == "forecast"}),
-        pd.DataFrame({"country": "United States", "place": states["state"], "year": states["year"],
-                      "spending": states["spending_per_capita"], "forecast": False}),
-    ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True)
-
-
-def spending_index(frame: pd.DataFrame, base: int) -> pd.DataFrame:
-    """Spending per person with the year `base` at 100, in current dollars of each country.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        From `spending`.
-    """
-    from_base = frame[frame["year"] >= base]
-    start = from_base[from_base["year"] == base].set_index(["country", "place"])["spending"]
-    keys = pd.MultiIndex.from_frame(from_base[["country", "place"]])
-    return from_base.assign(index=100 * from_base["spending"].to_numpy() / start.reindex(keys).to_numpy())
-
-
-def spread(frame: pd.DataFrame) -> pd.DataFrame:
-    """How much spending differs between places in each year: standard deviation over mean, in percent.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        From `spending`.
-    """
-    by = frame.groupby(["country", "year"])["spending"]
-    return (100 * by.std() / by.mean()).unstack("country")
-
-
 def crosswalk() -> pd.DataFrame:
     """For each Canadian contract the US contract that pays by the most similar mix of payments.
 
@@ -322,33 +301,42 @@ def _plain(terms, values, what: str, n: int) -> Estimate:
 
 def sentence(row: pd.Series, parameters: TwoCountriesParameters) -> str:
     """The change of one place in words; it is arithmetic and has no interval."""
-    words, unit = MEASURES[parameters.measure]
     first, last = (fiscal(int(row[end])) for end in ("first_year", "last_year"))
-    share = parameters.measure == "alternative_share"
-    levels = [f"{row[end]:.1f}%" if share else f"CAD {row[end]:,.0f} a person" for end in ("first", "last")]
-    size = f"{abs(row['change']):.1f} {unit}" if share else f"CAD {abs(row['change']):,.0f} a person in current dollars"
+    if parameters.measure == "alternative_share":
+        ends, size = [f"{row[end]:.1f}%" for end in ("first", "last")], f"{abs(row['change']):.1f} percentage points"
+    else:
+        money, basis = unit(parameters).split(" per person, ")
+        ends = [f"{money} {row[end]:,.0f}" for end in ("first", "last")]
+        size = f"{money} {abs(row['change']):,.0f} ({basis})"
     move = "rose" if row["change"] > 0 else "fell"
-    mean = f" (means of {parameters.average_years} years)" if parameters.average_years > 1 else ""
+    when = f"from {ends[0]} in {first} to {ends[1]} in {last}"
+    if (n := parameters.average_years) > 1:
+        when = f"from {ends[0]}, the mean of {n} years from {first}, to {ends[1]}, that of {n} years to {last}"
     return (
-        f"In {name_of(parameters.place)} the {words} {move} by {size}, from {levels[0]} in {first} to {levels[1]} in "
-        f"{last}{mean}. This is a full count and has no interval."
+        f"In {name_of(parameters.place)} the {MEASURES[parameters.measure]} {move} by {size}, {when}. "
+        "This is a full count and has no interval."
     )
 
 
 def estimate(parameters: TwoCountriesParameters) -> Result:
     """The change of the chosen place, and of all others beside it."""
-    frame = province_years()
+    frame = province_years(parameters.dollars)
     table = changes(frame, parameters)
-    words, unit = MEASURES[parameters.measure]
+    words = MEASURES[parameters.measure]
     order = [parameters.place, *(place for place in table.index if place != parameters.place)]
     every = _plain(map(name_of, order), table.loc[order, "change"], words, len(frame))
-    notes = [
-        "Alternative payments cover all physicians and every mode but fee-for-service: no measure of one model.",
-        "Amounts are in current dollars: part of a rise is inflation.",
-    ]
+    notes = ["Alternative payments cover all physicians and every mode but fee-for-service: no measure of one model."]
+    if parameters.measure != "alternative_share":
+        notes.append(
+            {
+                "current": "Amounts are in current dollars: part of a rise is inflation.",
+                "constant": "Amounts are deflated by consumer prices of all Canada, not by the prices of care.",
+                "purchasing_power": "The parity is that of the whole economy, not of care; its last years are missing.",
+            }[parameters.dollars]
+        )
     if parameters.flagged == "keep":
         notes.append("Under-counted, estimated and jumping values are in use.")
-    axis = f"Change of {words}, {name_of(parameters.place)}, {unit}"
+    axis = f"Change of {words}, {name_of(parameters.place)}, {unit(parameters)}"
     return Result({"change": every}, "change", (sentence(table.loc[parameters.place], parameters),), tuple(notes), axis)
 
 
@@ -356,7 +344,7 @@ STUDY = Study(
     name="both/two_countries",
     title="How differently do the two countries pay physicians, and can a lesson travel?",
     country="Both countries",
-    data=("npdb_payments", "population", "nhex", "gv_state", "mssp", "published_effects"),
+    data=("npdb_payments", "population", "nhex", "gv_state", "mssp", "price_levels", "published_effects"),
     Parameters=TwoCountriesParameters,
     estimate=estimate,
     grid={

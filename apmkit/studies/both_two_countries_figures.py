@@ -16,11 +16,9 @@ from apmkit.studies.both_two_countries import (
     contributions,
     crosswalk,
     name_of,
-    spending,
-    spending_index,
-    spread,
-    us_reach,
+    unit,
 )
+from apmkit.studies.both_two_countries_spending import levels, spending, spending_index, spread, us_reach
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
 
 def axis_of(parameters: TwoCountriesParameters) -> str:
     """The level of the measure, as on an axis."""
-    words, unit = MEASURES[parameters.measure]
-    unit = "%" if parameters.measure == "alternative_share" else unit
-    return f"{words[0].upper()}{words[1:]} ({unit})"
+    words = MEASURES[parameters.measure].removesuffix(" per person")
+    return f"{words[0].upper()}{words[1:]} ({'%' if parameters.measure == 'alternative_share' else unit(parameters)})"
 
 
 def small_multiples(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> Axes:
@@ -133,7 +130,7 @@ def reach_lines(frame: pd.DataFrame) -> Axes:
 
 
 def spending_panels(parameters: TwoCountriesParameters) -> Axes:
-    """Figure: growth of spending per person in every province and state, and their medians."""
+    """Figure: growth of spending per person above inflation in every province and state, and their medians."""
     import matplotlib.pyplot as plt
 
     from apmkit.plots import PALETTE
@@ -155,7 +152,7 @@ def spending_panels(parameters: TwoCountriesParameters) -> Axes:
         ax.axhline(100, color=PALETTE["grey"], lw=0.7)
         ax.set_title(title, fontsize="small")
         ax.set_xlabel("Year")
-    axes[0].set_ylabel(f"Spending per person\n({parameters.spending_from} = 100, current dollars)")
+    axes[0].set_ylabel(f"Spending per person above inflation\n({parameters.spending_from} = 100)")
     return axes[0]
 
 
@@ -175,6 +172,22 @@ def spread_lines(parameters: TwoCountriesParameters) -> Axes:
     name_ends(ax, table.index[-1], last)
     ax.set(xlabel="Year", ylabel="Standard deviation\nover mean (%)")
     return ax
+
+
+def readable_levels() -> pd.DataFrame:
+    """`levels` with the names a reader sees."""
+    found = levels()
+
+    def span(row, suffix: str = "") -> str:
+        return f"{row['median' + suffix]:,.0f} ({row['lowest' + suffix]:,.0f} to {row['highest' + suffix]:,.0f})"
+
+    return pd.DataFrame(
+        {
+            f"Per person in {found.attrs['year']}: median (lowest to highest)": found["what"],
+            "Own currency": [f"{row['currency']} {span(row)}" for _, row in found.iterrows()],
+            "USD, purchasing power": [span(row, "_ppp") for _, row in found.iterrows()],
+        }
+    )
 
 
 def readable_crosswalk() -> pd.DataFrame:

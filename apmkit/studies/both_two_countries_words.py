@@ -8,7 +8,6 @@ from apmkit.contract import gallery
 from apmkit.studies.both_published_evidence_rows import current_rows
 from apmkit.studies.both_two_countries import (
     COMPARABLE,
-    MEASURES,
     TEN,
     TwoCountriesParameters,
     changes,
@@ -17,11 +16,9 @@ from apmkit.studies.both_two_countries import (
     fiscal,
     name_of,
     scope_table,
-    spending,
-    spending_index,
-    spread,
-    us_reach,
+    unit,
 )
+from apmkit.studies.both_two_countries_spending import spending, spending_index, spread, us_reach
 
 
 def _listed(names) -> str:
@@ -32,12 +29,11 @@ def _listed(names) -> str:
 def range_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> str:
     """The smallest and the largest change among the ten provinces."""
     table = changes(frame, parameters).loc[list(TEN), "change"].sort_values()
-    unit = MEASURES[parameters.measure][1]
     digits = 1 if parameters.measure == "alternative_share" else 0
     fell = [name_of(place) for place in table.index[table < 0]]
     text = (
         f"Among the ten provinces the change runs from {table.iloc[0]:+,.{digits}f} ({name_of(table.index[0])}) to "
-        f"{table.iloc[-1]:+,.{digits}f} ({name_of(table.index[-1])}) {unit}."
+        f"{table.iloc[-1]:+,.{digits}f} ({name_of(table.index[-1])}) {unit(parameters)}."
     )
     return f"{text} It fell in {_listed(fell)}." if fell else f"{text} It fell in none."
 
@@ -141,12 +137,12 @@ def spending_sentence(parameters: TwoCountriesParameters) -> str:
     note = ", a forecast for Canada" if forecast else ""
     apart = spread(spending()).loc[last]
     return (
-        f"From {base} to {last}{note}, spending per person grew by {middle['Canada'] - 100:.0f}% in the median "
-        f"province (from {low['Canada'] - 100:.0f}% to {high['Canada'] - 100:.0f}%), in Canadian dollars, and by "
-        f"{middle['United States'] - 100:.0f}% in the median state (from {low['United States'] - 100:.0f}% to "
-        f"{high['United States'] - 100:.0f}%), in US dollars and for people in original Medicare only. In {last} the "
-        f"standard deviation between provinces was {apart['Canada']:.0f}% of the mean, that between states "
-        f"{apart['United States']:.0f}%."
+        f"From {base} to {last}{note}, spending per person moved against consumer prices by "
+        f"{middle['Canada'] - 100:+.0f}% in the median province ({low['Canada'] - 100:+.0f}% to "
+        f"{high['Canada'] - 100:+.0f}%), and by {middle['United States'] - 100:+.0f}% in the median state "
+        f"({low['United States'] - 100:+.0f}% to {high['United States'] - 100:+.0f}%), for people in original Medicare "
+        f"only. In {last} the standard deviation between provinces was {apart['Canada']:.0f}% of the mean, that "
+        f"between states {apart['United States']:.0f}%."
     )
 
 

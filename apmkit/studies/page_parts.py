@@ -123,15 +123,22 @@ def _fixed(study: Study, parameters: Parameters) -> str:
     return text
 
 
+_NAMED = 4
+"""Most other axes that are summed up one by one; a longer list is not read."""
+
+
 def _findings(table: pd.DataFrame, groups: dict[str, pd.DataFrame], here: str, default: pd.Series) -> list[str]:
     found = [f"**{plain(in_words(groups[here]))}**"]
     if default["axis"] == here:
         estimates = groups[here]["estimate"].dropna()
         lower = (estimates < default["estimate"]).sum()
         found[0] += f" {lower} of the {len(estimates) - 1} other sets give a lower number than the defaults."
-    others = "\n".join(f"* {plain(in_words(rows))}" for axis, rows in groups.items() if axis != here)
-    if others:
-        found.append(f"Other outcomes and units have curves of their own, which the menus below show:\n\n{others}")
+    others = [f"* {plain(in_words(rows))}" for axis, rows in groups.items() if axis != here]
+    if len(others) > _NAMED:
+        found.append(f"{len(others)} other outcomes and units have curves of their own, which the menus below show.")
+    elif others:
+        told = "\n".join(others)
+        found.append(f"Other outcomes and units have curves of their own, which the menus below show:\n\n{told}")
     without = table[table["problem"] != ""]
     if len(without):
         reasons = without["problem"].value_counts()

@@ -10,6 +10,7 @@ from apmkit import studies
 from apmkit.studies import StudyError
 from apmkit.studies import both_two_countries as two
 from apmkit.studies import both_two_countries_figures as figures
+from apmkit.studies import both_two_countries_spending as spent
 from apmkit.studies import both_two_countries_words as words
 
 mpl.use("Agg")
@@ -65,18 +66,45 @@ def test_the_parts_add_up_to_the_change_of_the_ten(frame):
 
 
 def test_reach_is_beneficiaries_of_acos_over_those_of_original_medicare():
-    reach = two.us_reach()
+    reach = spent.us_reach()
     assert list(reach.index) == list(range(2014, 2024))
     assert (reach["two_sided"] < reach["in_aco"]).all()
     assert 35 < reach.loc[2023, "in_aco"] < 37
 
 
-def test_growth_starts_at_100_and_spread_has_no_unit():
-    spending = two.spending()
-    index = two.spending_index(spending, 2016)
+def test_constant_dollars_and_purchasing_power_are_published_prices_times_current_dollars(frame):
+    key, column = ("ON", 2010), "payments_per_person"
+    current, constant, power = (
+        two.province_years(dollars).set_index(["province", "year"]).loc[key, column]
+        for dollars in ("current", "constant", "purchasing_power")
+    )
+    canada = apm.load("price_levels").query("country == 'Canada'").set_index("year")
+    assert constant / current == pytest.approx(np.prod(1 + canada.loc[2011:2023, "inflation"] / 100))
+    assert current / power == pytest.approx(canada.loc[2010, "ppp"])
+    powered = STUDY.run(STUDY.parameters(measure=column, dollars="purchasing_power"))
+    assert "USD" in powered.sentences[0]
+    assert "2022-23" in powered.sentences[0]
+
+
+def test_levels_are_of_one_year_and_a_us_dollar_stays_one():
+    table = spent.levels().set_index("what")
+    assert table.attrs["year"] == 2022
+    medicare = table.loc["Original Medicare, its beneficiaries"]
+    assert medicare["median"] == medicare["median_ppp"]
+    care = table.loc["All health spending, all residents"]
+    assert care["median"] / care["median_ppp"] == pytest.approx(1.225042)
+
+
+def test_growth_above_inflation_starts_at_100_and_spread_has_no_unit():
+    spending = spent.spending()
+    index = spent.spending_index(spending, 2016)
     assert np.allclose(index.loc[index["year"] == 2016, "index"], 100)
+    ohio = spending[spending["place"] == "OH"].set_index("year")["spending"]
+    us = apm.load("price_levels").query("country == 'United States'").set_index("year")["prices"]
+    expected = 100 * ohio[2020] / ohio[2016] / (us[2020] / us[2016])
+    assert index[(index["place"] == "OH") & (index["year"] == 2020)]["index"].item() == pytest.approx(expected)
     doubled = spending.assign(spending=2 * spending["spending"])
-    assert np.allclose(two.spread(spending).dropna(), two.spread(doubled).dropna())
+    assert np.allclose(spent.spread(spending).dropna(), spent.spread(doubled).dropna())
 
 
 def test_every_canadian_contract_has_a_neighbour_and_none_answers_for_total_cost():
@@ -94,6 +122,7 @@ def test_every_canadian_contract_has_a_neighbour_and_none_answers_for_total_cost
         ({"first_year": 2015, "last_year": 2012}, "the years at both ends overlap"),
         ({"first_year": 2012, "last_year": 2014, "average_years": 3}, "average_years=3"),
         ({"place": "YT"}, "place='YT' is not allowed"),
+        ({"dollars": "constant"}, "measure=alternative_share is a share"),
     ],
 )
 def test_wrong_choices_are_refused(choice, reason):
