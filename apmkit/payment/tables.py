@@ -11,7 +11,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 
-_NEARLY = 0.9  # of the letters
+_NEARLY = 0.901  # of the letters
 
 
 def has_optional(frame: pd.DataFrame, column: str, what: str) -> bool:
@@ -24,11 +24,10 @@ def has_optional(frame: pd.DataFrame, column: str, what: str) -> bool:
     """
     if column in frame:
         return True
-    for name in map(str, frame.columns):
-        if difflib.SequenceMatcher(None, name.strip().lower(), column).ratio() > _NEARLY:
-            raise PaymentError(
-                f"The table of {what} has a column {name}, but no {column}; name it {column}, or drop it."
-            )
+    alike = {str(name).strip().lower(): name for name in frame.columns}
+    if near := difflib.get_close_matches(column, alike, n=1, cutoff=_NEARLY):
+        name = alike[near[0]]
+        raise PaymentError(f"The table of {what} has a column {name}, but no {column}; name it {column}, or drop it.")
     return False
 
 

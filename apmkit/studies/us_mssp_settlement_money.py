@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -63,6 +64,13 @@ def shares(frame: pd.DataFrame, by: str, outcome: str = "paid", level: float = 0
     return pd.DataFrame.from_dict(rows, orient="index", columns=["rows", "acos", "share", "low", "high"])
 
 
+@cache
+def acos_of(year: int) -> pd.DataFrame:
+    """The ACOs of a year with what their settlement needs; do not change it in place."""
+    acos = published_aco_years()
+    return acos[acos["year"] == year].reset_index(drop=True)
+
+
 def near_misses(year: int, n: int = 6) -> pd.DataFrame:
     """ACOs that saved, and missed their minimum savings rate by least.
 
@@ -72,8 +80,7 @@ def near_misses(year: int, n: int = 6) -> pd.DataFrame:
         `aco_name`, `track`, `savings_rate`, `minimum_savings_rate`, `saved` and `short` (USD), and `would_be` (USD):
         what the same savings would have paid with a minimum of zero.
     """
-    acos = published_aco_years()
-    acos = acos[acos["year"] == year]
+    acos = acos_of(year)
     details = settle_mssp(acos, unknown_revenue="benchmark").details
     below = (details["reason"] == "Savings below the minimum savings rate").to_numpy()
     missed = acos[below].assign(saved=lambda rows: rows["benchmark"] - rows["expenditures"])
@@ -165,8 +172,7 @@ def bill_by_chance(year: int, three: Mapping[str, SavingsSpread]) -> pd.DataFram
     DataFrame
         Rows "published" (what happened) and one by spread; `paid_acos`, `paid`, `owed` (USD).
     """
-    acos = published_aco_years()
-    acos = acos[acos["year"] == year]
+    acos = acos_of(year)
     actual = acos["earned_savings"]
     rows = {"as published": (int((actual > 0).sum()), actual.clip(lower=0).sum(), -actual.clip(upper=0).sum() + 0.0)}
     deviates = ndtri((np.arange(_POINTS) + 0.5) / _POINTS)
@@ -196,8 +202,7 @@ def what_if(year: int, rules: Rulebook, *, minimum: float | Literal["as chosen",
     Series
         `paid_acos`, `paid`, `owing_acos`, `owed`, and `net`, paid less owed (USD).
     """
-    acos = published_aco_years()
-    acos = acos[acos["year"] == year].reset_index(drop=True)
+    acos = acos_of(year)
     day, shipped = f"{year}-12-31", rulebook("mssp")
     tracks = settle_mssp(acos, unknown_revenue="benchmark").details["track"].astype(str).to_numpy()
     old, new = shipped.on(day), rules.on(day)
@@ -222,8 +227,12 @@ def what_if(year: int, rules: Rulebook, *, minimum: float | Literal["as chosen",
     )
 
 
+@cache
 def scenarios(year: int, minimum: float) -> pd.DataFrame:
-    """A year under other minimum and sharing rates; `change` is net of the rules in force, USD."""
+    """A year under other minimum and sharing rates; `change` is net of the rules in force, USD.
+
+    Do not change it in place.
+    """
     rules = rulebook("mssp")
     rates = {name: rules.parameter(name) for name in rules.parameters if name.endswith(".sharing_rate")}
     highest = {name: rate.on(pd.Timestamp(f"{year}-12-31").date()) for name, rate in rates.items()}
