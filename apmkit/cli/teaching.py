@@ -98,7 +98,8 @@ def make(exercise, student, students, secret_file, out):
     chosen = teaching.exercises() if exercise == "all" else [teaching.exercise(exercise)]
     names = _one_or_file(student, students)
     made = teaching.make_sheets(teaching.read_secret(secret_file), chosen, names, out)
-    click.echo(f"{len(made)} sheets are in {out}: hand each student the files with the name in it.")
+    number = "1 sheet is" if len(made) == 1 else f"{len(made)} sheets are"
+    click.echo(f"{number} in {out}: hand each student the files with the name in it.")
 
 
 @exercises.command(
@@ -170,7 +171,9 @@ def check(exercise, student, answer, sheet, answers, secret_file, show, out):
         try:
             table.to_csv(out, index=False)
         except OSError as error:
-            raise teaching.TeachingError(f"{out} cannot be written ({error.strerror}): give another file.") from None
+            raise teaching.TeachingError(
+                f"{out} cannot be written ({error.strerror or error}): give another file."
+            ) from None
     click.echo(screen.table(table))
     counts = {kind: sum(each.mark == kind for each in found) for kind in ("right", "wrong", "not marked")}
     click.echo(", ".join(f"{number} {kind}" for kind, number in counts.items()))

@@ -7,19 +7,17 @@ got, or what a name would get. It does not hide how an answer is worked out: the
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import hmac
 import os
 import secrets
 import unicodedata
+import warnings
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 from apmkit.errors import ApmkitError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SHORTEST = 32
 _LONGEST = 4096
@@ -58,28 +56,39 @@ def make_secret(path: str | Path) -> Path:
 
 
 def read_secret(path: str | Path) -> bytes:
-    """The secret in a file, without blanks and line ends around it.
+    """The secret in a file, without blanks, line ends and an editor's byte-order mark around it.
+
+    A file that others may read too is used, with a warning.
 
     Raises
     ------
     TeachingError
-        There is no such file, it is too short to be a secret or too long, or it lies in a git repository.
+        There is no such file, it is too short to be a secret or too long, is no text in UTF-8, or lies in a git
+        repository.
     """
     path = Path(path)
     make = "apmkit exercises secret FILE makes one"
     try:
         with path.open("rb") as file:
-            secret = file.read(_LONGEST + 1).strip()
+            secret = file.read(_LONGEST + 1).removeprefix(b"\xef\xbb\xbf").strip()
+            mode = os.fstat(file.fileno()).st_mode
     except FileNotFoundError:
         raise TeachingError(f"There is no secret file {path}: {make}.") from None
     except OSError as error:
-        raise TeachingError(f"The secret file {path} cannot be read ({error.strerror}): {make}.") from None
+        raise TeachingError(
+            f"The secret file {path} cannot be read ({error.strerror}): give yourself the right to read it, or a copy "
+            "of it; a new secret would change every student's numbers."
+        ) from None
     if not _SHORTEST <= len(secret) <= _LONGEST:
         raise TeachingError(
             f"The secret file {path} must hold {_SHORTEST} to {_LONGEST} characters, so that it cannot be guessed: "
             f"{make}."
         )
+    if b"\0" in secret:  # an editor that saves as UTF-16 would change every student's numbers
+        raise TeachingError(f"The secret file {path} is not the text that was made: save it in UTF-8.")
     outside_git(path, "the secret")
+    if os.name == "posix" and mode & 0o077:
+        warnings.warn(f"Others on this computer may read the secret file {path}: chmod 600 {path}.", stacklevel=2)
     return secret
 
 
@@ -111,11 +120,20 @@ def name_of(student: str) -> str:
         raise TeachingError(
             f"The student {student[:20]!r}... needs a name of at most {_LONGEST_NAME} printable characters."
         )
-    if name[0] in "=+-@":
+    if formula(name):
         raise TeachingError(
             f"The student {student!r} begins with {name[0]}, which a spreadsheet takes for a formula: leave it out."
         )
     return name
+
+
+def formula(text: str) -> bool:
+    """Whether a spreadsheet would take a cell for a formula.
+
+    >>> formula("=1+1"), formula("\uff1d1"), formula("anna")
+    (True, True, False)
+    """
+    return unicodedata.normalize("NFKC", text[:1])[:1] in tuple("=+-@\t\r")
 
 
 def random_of(secret: bytes, exercise: str, student: str) -> Random:
@@ -148,9 +166,9 @@ def students_of(path: str | Path) -> list[str]:
     TeachingError
         The file cannot be read, has no such column or no student, or names one twice.
     """
-    given = read_table(Path(path), ("student",))["student"]
     seen: dict[str, str] = {}
-    for line, student in enumerate(given, start=2):
+    for line, row in read_table(Path(path), ("student",)):
+        student = row["student"]
         try:
             name = name_of(student)
         except TeachingError as error:
@@ -163,26 +181,36 @@ def students_of(path: str | Path) -> list[str]:
     return list(seen.values())
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV file as text, with at least these columns and one row; a student may be called NA."""
-    import pandas as pd
-
+def read_table(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """Line and cells of each row of a CSV file, all as text, with at least these columns and one row."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = file.readline()
+            file.seek(0)
+            separator = max(",;\t", key=head.count)  # spreadsheets of some languages write semicolons
+            reader = csv.DictReader(file, restkey="", restval="", delimiter=separator, strict=True)
+            reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
+            rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise TeachingError(
             f"There is no file {path}: give a CSV file with the columns {', '.join(columns)}."
         ) from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+    except (OSError, UnicodeDecodeError, csv.Error):
         raise TeachingError(
             f"{path} cannot be read as a CSV file: save it as CSV in UTF-8, separated by commas."
         ) from None
-    table.columns = table.columns.str.strip()
-    absent = [column for column in columns if column not in table]
+    absent = [column for column in columns if column not in reader.fieldnames]
     if absent:
         raise TeachingError(
-            f"{path} has no column {', '.join(absent)}, only {', '.join(table)[:100]}: name it in the first line."
+            f"{path} has no column {', '.join(absent)}, only {', '.join(reader.fieldnames)[:100] or 'an empty line'}: "
+            "name it in the first line."
         )
-    if table.empty:
+    if not rows:
         raise TeachingError(f"{path} has no rows: write one line for each student below the names of the columns.")
-    return table
+    for line, row in rows:
+        if "" in row and isinstance(row[""], list):
+            raise TeachingError(
+                f"{path}, line {line}: there are more values than names of columns; put a value that has a comma into "
+                "quotation marks."
+            )
+    return rows

@@ -52,6 +52,7 @@ def _ask_window(given) -> str:
         f"{given['last_year']}{without}, and ACOs {others} as the comparison.\n\nWhat is the estimated effect of "
         "two-sided risk? `apmkit results` shows it in the column `estimate`. In your sentence say what the interval "
         "cannot rule out."
+        "\n\n`apmkit datasets show mssp` says what each column means."
     )
 
 
@@ -109,7 +110,8 @@ def clinics(given: Mapping[str, Any]) -> pd.DataFrame:
 def _ask_clinics(given) -> str:
     return (
         "Sixty clinics were observed over ten years. Three quarters of them started a payment model, in three "
-        "waves; `start` is empty for the others. Estimate the effect on visits to the emergency department by "
+        "waves. One row is a clinic in a year: `start` is its first year under the model, empty if never, and "
+        "`ed_visits_per_1000` its patients' visits to the emergency department. Estimate the effect on them by "
         "two-way fixed effects, and by Callaway and Sant'Anna with never-treated clinics as the comparison "
         "(aggregation `simple`).\n\nBy how much does two-way fixed effects differ: its estimate less the other? In "
         "your sentence say why it differs."
@@ -164,6 +166,7 @@ def _ask_donors(given) -> str:
         f"Maryland for `{_SPENDING}` of the years 2014 to {given['last_year']}, with these donors only: "
         f"{', '.join(given['donors'])}.\n\nWhat is the mean gap between Maryland and its synthetic control in the "
         f"years 2019 to {given['last_year']}? In your sentence say what the fit before 2019 tells you."
+        "\n\n`apmkit datasets show gv_state` says what each column means."
     )
 
 
@@ -207,6 +210,7 @@ def _ask_plan(given) -> str:
         f"outcome is `{_SPENDING}`. Take the scatter from the years 2014 to 2024 of these states, with Maryland and "
         f"Vermont marked as treated from 2014: {', '.join(given['states'])}.\n\nWhich effect can the study find with "
         "a chance of 80 percent, at the 5 percent level?"
+        "\n\n`apmkit datasets show gv_state` says what each column means."
     )
 
 
@@ -265,6 +269,7 @@ def _ask_areas(given) -> str:
         "standard error from the width of the "
         'interval. What is the mean ratio by a random-effects meta-analysis (`method="DL"`), as a ratio? In your '
         "sentence say what to expect in one more area."
+        "\n\n`apmkit datasets show metro_hospitalisation` says what each column means."
     )
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from apmkit.teaching.assignment import TeachingError, name_of, read_table, sheet_code
+from apmkit.teaching.assignment import TeachingError, formula, name_of, read_table, sheet_code
 from apmkit.teaching.exercise import Exercise, Solution, exercise
 from apmkit.teaching.sheets import parameters_of
 
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_UNKNOWN = "no common mistake gives this number"
+_SAME = 5e-4
+"""How far a number with four significant digits may be from the one that was copied, as a share of it."""
 _SLIPS = {-1: "the sign is the other way round", 100: "it is 100 times too large", 0.01: "it is 100 times too small"}
 
 
@@ -74,27 +78,56 @@ def mark(secret: bytes, name: str, student: str, given: str, *, code: str = "") 
 def mark_file(secret: bytes, path: str | Path) -> list[Mark]:
     """Mark a CSV file with the columns ``student``, ``exercise`` and ``answer``, and if given ``sheet``.
 
-    A row that cannot be marked says why, and the others are marked.
+    A row that cannot be marked says why, and the others are marked. Of a student with several answers to an exercise
+    none is marked: they would be guesses. A wrong answer that is right for another student of the file says so.
 
     Raises
     ------
     TeachingError
         The file cannot be read, or a column is absent.
     """
-    return [
-        _mark_row(secret, row) for row in read_table(Path(path), ("student", "exercise", "answer")).to_dict("records")
-    ]
+    rows = [row for _, row in read_table(Path(path), ("student", "exercise", "answer"))]
+    times = Counter(_whose(row) for row in rows)
+    marks = [_mark_row(secret, row, times[_whose(row)]) for row in rows]
+    return [_copied(one, row["answer"], marks) for one, row in zip(marks, rows, strict=True)]
 
 
-def _mark_row(secret: bytes, row: Mapping[str, str]) -> Mark:
+def _whose(row: Mapping[str, str]) -> tuple[str, str]:
     try:
+        return name_of(row["student"]), row["exercise"].strip()
+    except TeachingError:
+        return row["student"], row["exercise"].strip()
+
+
+def _mark_row(secret: bytes, row: Mapping[str, str], times: int) -> Mark:
+    try:
+        if times > 1:
+            raise TeachingError(
+                f"There are {times} answers of this student to this exercise: keep the one that counts."
+            )
         return mark(secret, row["exercise"].strip(), row["student"], row["answer"], code=row.get("sheet", ""))
     except TeachingError as error:
-        return Mark(row["student"].strip(), row["exercise"].strip(), "not marked", str(error))
+        return Mark(_shown(row["student"]), _shown(row["exercise"]), "not marked", str(error))
+
+
+def _shown(text: str) -> str:
+    """What a student wrote, so that neither a terminal nor a spreadsheet takes it for a command."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))[:80]
+    return f"'{text}" if formula(text) else text
+
+
+def _copied(one: Mark, given: str, marks: Iterable[Mark]) -> Mark:
+    if one.remark != _UNKNOWN:
+        return one
+    number = _number(given)
+    for other in marks:
+        if other.exercise == one.exercise and other.answer and abs(number / other.answer - 1) <= _SAME:
+            return replace(one, remark=f"it is the answer to the sheet of {other.student}")
+    return one
 
 
 def _number(given: str) -> float:
-    text = given.strip()
+    text = given.strip().replace("\u2212", "-")  # the minus sign that a word processor writes
     if _NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
         return number
     raise TeachingError(
@@ -114,4 +147,4 @@ def _mistake(number: float, solution: Solution, task: Exercise) -> str:
     for factor, words in _SLIPS.items():
         if _close(number, factor * solution.answer, task):
             return words
-    return "no common mistake gives this number"
+    return _UNKNOWN

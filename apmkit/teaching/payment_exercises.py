@@ -147,8 +147,9 @@ def practice(given: Mapping[str, Any]) -> pd.DataFrame:
 def _ask_practice(given) -> str:
     return (
         f"A practice of 400 patients is paid {given['fee']:.2f} dollars for each visit. The payer offers capitation "
-        "instead: a base rate per patient and year, times a factor for age and sex, which is in the file. Visits "
-        "stay as they are.\n\nAt which base rate does the practice earn as much as from fees?"
+        "instead: a base rate per patient and year, times a factor for age and sex. Visits stay as they are. One row "
+        "of the file is one patient: `age` in years, `sex`, the `factor`, and `visits` in the "
+        "year.\n\nAt which base rate does the practice earn as much as from fees?"
     )
 
 

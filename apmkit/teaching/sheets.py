@@ -54,7 +54,7 @@ def sheet(secret: bytes, exercise: Exercise, student: str, *, data: str = "") ->
             f"# {exercise.title}",
             f"**Student:** {plain(name_of(student))}  \n**Exercise:** `{exercise.name}`  \n"
             f"**Sheet:** `{sheet_code(secret, exercise.name, student)}`",
-            f"Read first: `{exercise.page}` in the book. You need {_NEEDS[exercise.needs]}. "
+            f"Read first: `{exercise.page}.html` in the folder of the book. You need {_NEEDS[exercise.needs]}. "
             f"About {exercise.minutes} minutes.",
             "## Your task",
             *([f"Your data are in `{data}`. Nobody else has the same."] if data else []),
@@ -137,6 +137,8 @@ def key(
 
     if out is not None:
         outside_git(Path(out), "the key")
+        if not Path(out).resolve().parent.is_dir():  # told before the work and not after it
+            raise TeachingError(f"{out} cannot be written (its folder is not there): give another file.")
     pairs = [(student, exercise) for student in students for exercise in exercises]
     if progress:
         from tqdm import tqdm

@@ -199,3 +199,76 @@ def test_the_secret_is_in_nothing_that_is_written(folder, key):
     for path in (folder / "out").iterdir():
         assert secret not in path.read_text(encoding="utf-8")
     assert len(list((folder / "out").iterdir())) == len(teaching.exercises()) + 3
+
+
+def marks_of(folder, text):
+    (folder / "answers.csv").write_text(text, encoding="utf-8")
+    result = apmkit("check", "--answers", "answers.csv", "--secret-file", "secret.txt", "--out", "marks.csv")
+    assert result.exit_code == 0, result.output
+    return result.output, pd.read_csv("marks.csv", keep_default_na=False)
+
+
+def test_nothing_that_a_student_writes_is_a_formula_in_the_marks_or_a_command_to_the_terminal(folder):
+    rows = ['"=HYPERLINK(""x"")",=1+1,@SUM(1)', "\uff1dx,power,1", "\x1b[2Janna,\x1b]0;x\x07,\x1b[31m"]
+    told, marks = marks_of(folder, "\n".join(["student,exercise,answer", *rows]))
+    assert set(marks["mark"]) == {"not marked"}
+    assert not marks.apply(lambda column: column.str.match("[=+@\uff1d-]")).any(axis=None)
+    assert "\x1b" not in told
+    assert "\x1b" not in (folder / "marks.csv").read_text(encoding="utf-8")
+
+
+def test_who_hands_in_several_answers_to_an_exercise_gets_none_marked(folder, key):
+    right = f"{key['answer'][0]:.6g}"
+    told, marks = marks_of(folder, f"student,exercise,answer\nAnna,{NAME},1\n anna ,{NAME},{right}\nBen,{NAME},1\n")
+    assert marks["mark"].tolist() == ["not marked", "not marked", "wrong"]
+    assert "There are 2 answers of this student" in marks["remark"][0]
+    assert "0 right" in told
+
+
+def test_the_answer_of_a_neighbour_is_told(folder, key):
+    copied = f"{key['answer'][0]:.4g}"
+    _, marks = marks_of(folder, f"student,exercise,answer\nAnna,{NAME},{copied}\nBen,{NAME},{copied}\n")
+    assert marks["mark"].tolist() == ["right", "wrong"]
+    assert marks["remark"][1] == "it is the answer to the sheet of anna"
+
+
+@pytest.mark.parametrize(
+    ("text", "students"),
+    [
+        ("student;mail\nAnna;x\n", ["Anna"]),
+        ("\ufeff Student ,group\nAnna,1\n\nBen\n", ["Anna", "Ben"]),
+        ("student\n007\n7\n", ["007", "7"]),
+    ],
+)
+def test_a_list_of_students_is_read_as_spreadsheets_write_it(folder, text, students):
+    (folder / "list.csv").write_text(text, encoding="utf-8")
+    assert teaching.students_of("list.csv") == students
+
+
+def test_a_list_with_more_values_than_names_of_columns_is_refused_and_not_shifted(folder):
+    (folder / "list.csv").write_text("student\nAnna,x\nBen,y\n")
+    told = refusal("exercises", "make", NAME, "--students", "list.csv", "--secret-file", "secret.txt")
+    assert "list.csv, line 2: there are more values than names of columns" in told
+    assert not (folder / "sheets").exists()
+
+
+def test_a_secret_that_an_editor_saved_again_is_the_same_or_refused(folder):
+    secret = (folder / "secret.txt").read_text().strip()
+    (folder / "mark.txt").write_text(f"\ufeff{secret}\r\n", encoding="utf-8")
+    (folder / "mark.txt").chmod(0o600)
+    assert teaching.read_secret("mark.txt") == secret.encode()
+    (folder / "wide.txt").write_text(secret, encoding="utf-16")
+    with pytest.raises(teaching.TeachingError, match=r"wide.txt is not the text that was made: save it in UTF-8\.$"):
+        teaching.read_secret("wide.txt")
+
+
+def test_a_secret_that_others_may_read_is_used_with_a_warning(folder):
+    (folder / "secret.txt").chmod(0o644)
+    with pytest.warns(UserWarning, match=r"Others on this computer may read the secret file secret.txt: chmod 600"):
+        teaching.read_secret("secret.txt")
+
+
+def test_a_key_that_cannot_be_written_is_told_before_the_work(folder, monkeypatch):
+    monkeypatch.setattr("apmkit.teaching.sheets._answer", lambda *_: pytest.fail("answers are worked out"))
+    told = refusal("exercises", "key", "--student", "a", "--secret-file", "secret.txt", "--out", "nowhere/key.csv")
+    assert "nowhere/key.csv cannot be written (its folder is not there)" in told
