@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 from typing import Literal
 
@@ -23,8 +24,8 @@ LAST = {"2008-Q1": 32, "2010-Q1": 40, "2010-Q4": 43}
 """Number of the last quarter, by the name of the quarter."""
 SLOPES = {"eligible": 3.0, "comparison": 2.5}
 """Points a year before the bonus: Kiran et al. (2014) for the province, and assumed."""
-STARTS = {"eligible": 15.0, "comparison": 10.0}
-"""Percent screened at the start of 2000; assumed."""
+STARTS = {"eligible": 16.0, "comparison": 10.0}
+"""Percent screened at the start of 2000: 18 in 2000/01 in the province (Kiran & Glazier 2012), and assumed."""
 PHASE_IN = 8
 """Quarters until the launch has its whole effect: the test is due every two years."""
 PERSISTENCE, SHARED_SD, OWN_SD = 0.5, 0.7, 0.5
@@ -158,10 +159,21 @@ def choices(windows: tuple[str, ...] = tuple(LAST)) -> list[tuple[str, bool, boo
     return [(last, launch, control) for last, launch, control in every if not launch or LAST[last] >= LAUNCH]
 
 
+@lru_cache(maxsize=4)
+def _analyses(world: ScreeningBonusParameters) -> dict[str, Estimate]:
+    series = simulate(world)
+    return {described(*choice): analyse(series, *choice) for choice in choices()}
+
+
+def analyses(parameters: ScreeningBonusParameters) -> dict[str, Estimate]:
+    """Every analysis of the same two series, by what the analysis does; kept, for the sets of a grid share a world."""
+    chosen = ("last_period", "model_launch", "comparison", "measure")
+    return _analyses(ScreeningBonusParameters(**parameters.model_dump(exclude=set(chosen))))
+
+
 def by_choice(parameters: ScreeningBonusParameters) -> dict[str, Estimate]:
     """The measure under every analysis of the same two series, by what the analysis does."""
-    series = simulate(parameters)
-    return {described(*choice): measured(analyse(series, *choice), parameters.measure) for choice in choices()}
+    return {name: measured(found, parameters.measure) for name, found in analyses(parameters).items()}
 
 
 def trial(parameters: ScreeningBonusParameters, draws: int = DRAWS) -> pd.DataFrame:
@@ -216,7 +228,7 @@ def estimate(parameters: ScreeningBonusParameters) -> Result:
         sentences=(finding(chosen, parameters, unit), choices_sentence(every, parameters, unit)),
         notes=(
             "All data are simulated: nothing here says what the bonus of 2006 did in Ontario.",
-            "The slope before the bonus is a published one; levels, the comparison group and shocks are assumed.",
+            "Level and slope before the bonus are published ones; the comparison group and shocks are assumed.",
             *chosen.diagnostics["warnings"],
         ),
         axis=f"{parameters.measure.capitalize()} change when the bonus began, {unit}",

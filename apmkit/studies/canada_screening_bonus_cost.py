@@ -7,13 +7,12 @@ import pandas as pd
 from scipy import special
 
 from apmkit.estimate import Estimate
-from apmkit.studies.canada_screening_bonus import BONUS, LAST, ScreeningBonusParameters, analyse, choices, simulate
-from apmkit.studies.canada_screening_bonus_words import described
+from apmkit.studies.canada_screening_bonus import BONUS, LAST, ScreeningBonusParameters, analyses
 
 PAID, YEARS = 50.0e6, 4
 """CAD paid for the colorectal bonus in 2006/07 to 2009/10 (Kiran et al. 2014), and the fiscal years."""
-ELIGIBLE = 3.0e6
-"""People of 50 to 74 in Ontario; a round number, assumed."""
+ELIGIBLE = 3_713_971
+"""People eligible for colorectal screening in Ontario in 2009/10 (Kiran & Glazier 2012)."""
 _MIDDLE = (LAST["2010-Q1"] - BONUS) / 2
 
 
@@ -55,10 +54,9 @@ def cost_by_choice(parameters: ScreeningBonusParameters) -> pd.DataFrame:
     """
     true_people = ELIGIBLE / 100 * parameters.true_bonus_slope / 4 * _MIDDLE
     rows = {"Truth of this world": (true_people, np.nan, np.nan, cost_of(true_people, 0, 0)[0], np.nan, np.nan)}
-    series = simulate(parameters)
-    for choice in choices():
-        mid, low, high = people(analyse(series, *choice))
-        rows[described(*choice)] = (mid, low, high, *cost_of(mid, low, high))
+    for name, found in analyses(parameters).items():
+        mid, low, high = people(found)
+        rows[name] = (mid, low, high, *cost_of(mid, low, high))
     columns = ["people", "people_low", "people_high", "cost", "cost_low", "cost_high"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 

@@ -24,12 +24,13 @@ def test_people_that_may_be_none_leave_the_cost_without_an_upper_bound_and_a_fal
 def test_people_are_level_and_slope_to_the_middle_of_the_paid_years():
     found = screen.analyse(screen.simulate(STUDY.parameters()), "2010-Q1", False, False)
     terms = found.table.set_index("term")["estimate"]
-    expected = 30_000 * (terms["level change"] + 7.5 * terms["slope change"])
+    percent = cost.ELIGIBLE / 100
+    expected = percent * (terms["level change"] + 7.5 * terms["slope change"])
     assert cost.people(found)[0] == pytest.approx(expected)
     # All quarters after the bonus of this window are those of the four years.
     mean = found.term("mean effect").table.iloc[0]
-    assert cost.people(found)[0] == pytest.approx(30_000 * mean["estimate"])
-    assert cost.people(found)[1] == pytest.approx(30_000 * mean["ci_low"], rel=0.15)
+    assert cost.people(found)[0] == pytest.approx(percent * mean["estimate"])
+    assert cost.people(found)[1] == pytest.approx(percent * mean["ci_low"], rel=0.15)
 
 
 def test_without_an_effect_nobody_was_added_and_the_table_says_so():
@@ -42,6 +43,6 @@ def test_without_an_effect_nobody_was_added_and_the_table_says_so():
 def test_with_an_effect_alone_the_truth_is_money_over_people():
     rows = cost.cost_by_choice(STUDY.parameters(true_bonus_slope=1.7, launch_effect=0.0))
     truth = rows.loc["Truth of this world"]
-    assert truth["people"] == pytest.approx(3.0e6 * 0.017 / 4 * 7.5)
+    assert truth["people"] == pytest.approx(cost.ELIGIBLE * 0.017 / 4 * 7.5)
     assert truth["cost"] == pytest.approx(12.5e6 / truth["people"])
     assert "10 put an upper bound" in cost.cost_sentence(rows)
