@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,11 +14,13 @@ from pydantic import Field, model_validator
 from scipy import stats
 
 import apmkit as apm
+from apmkit.datasets.states import PROVINCES
 from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study, StudyError
 from apmkit.studies.both_published_evidence_rows import current_rows, no_effect, on_logarithms, shown
 
+_PROVINCE_OF = {code: name for name, code in PROVINCES.items()}
 SHARED_ERROR = 0.5
 """Correlation taken between the sampling errors of two rows of one programme, when they are averaged."""
 
@@ -213,7 +216,8 @@ def pool(rows: pd.DataFrame, parameters: PublishedEvidenceParameters, group: Gro
     -------
     Estimate
         One term. `details` holds `studies` (rows that were pooled, or averages of a programme), `heterogeneity` and
-        `prediction`, where the true effect of another programme may lie.
+        `prediction`, where the true effect of another programme may lie. `diagnostics` counts rows, programmes and
+        places.
 
     Raises
     ------
@@ -237,7 +241,9 @@ def pool(rows: pd.DataFrame, parameters: PublishedEvidenceParameters, group: Gro
             data = composites(data) if parameters.dependence != "independent" else data
             options = {"method": parameters.method, "knapp_hartung": parameters.small_sample}
             found = apm.meta_analysis(data, label="label", **options)
-    return as_shown(found, group, rows=len(usable), programmes=usable["program"].nunique())
+    places = usable["province"].map(_PROVINCE_OF).fillna(usable["country"].replace("US", "the United States"))
+    counts = {"rows_pooled": len(usable), "programmes": usable["program"].nunique(), "places": sorted(set(places))}
+    return as_shown(found, group, counts)
 
 
 def composites(data: pd.DataFrame, correlation: float = SHARED_ERROR) -> pd.DataFrame:
@@ -267,7 +273,7 @@ def _nested_prediction(found: Estimate) -> pd.DataFrame:
     return pd.DataFrame({"low": [centre - quantile * total], "high": [centre + quantile * total], "level": found.level})
 
 
-def as_shown(found: Estimate, group: Group, *, rows: int, programmes: int) -> Estimate:
+def as_shown(found: Estimate, group: Group, counts: Mapping[str, object]) -> Estimate:
     """An estimate of comparable effects on the scale that readers see; standard errors by the delta method."""
     table, details = found.table.copy(), dict(found.details)
     slope = 1.0
@@ -284,27 +290,34 @@ def as_shown(found: Estimate, group: Group, *, rows: int, programmes: int) -> Es
     if "prediction" in details:
         ends = {name: shown(details["prediction"][name], group.measure) for name in ("low", "high")}
         details["prediction"] = details["prediction"].assign(**ends)
-    diagnostics = dict(found.diagnostics) | {
-        "rows_pooled": rows,
-        "programmes": programmes,
-        "pooled_as": "logarithms" if on_logarithms(group.measure) else "differences",
-    }
+    scale = "logarithms" if on_logarithms(group.measure) else "differences"
+    diagnostics = dict(found.diagnostics) | counts | {"pooled_as": scale}
     return replace(found, table=table, covariance=found.covariance * slope**2, details=details,
                    diagnostics=diagnostics, outcome=group.title)  # fmt: skip
 
 
-def sentences(found: Estimate, group: Group) -> tuple[str, ...]:
+def sentences(found: Estimate, group: Group) -> tuple[str, str]:
     """Mean effect with its interval, and what a new place may find."""
     row, given = found.table.iloc[0], found.diagnostics
-    level = f"{100 * found.level:.6g}%"
+    level, n = f"{100 * found.level:.6g}%", given["programmes"]
+    where = f", all in {given['places'][0]}" if len(given["places"]) == 1 else ""
     first = (
         f"{group.title}: mean effect {group.write(row.estimate)} ({level} CI {group.write(row.ci_low)} to "
-        f"{group.write(row.ci_high)}), from {given['rows_pooled']} estimates of {given['programmes']} programmes."
+        f"{group.write(row.ci_high)}), from {given['rows_pooled']} estimates of {n} programmes{where}."
     )
     if "prediction" not in found.details:
-        return (first,)
-    low, high = found.details["prediction"].loc[0, ["low", "high"]]
-    return first, f"The effect of another programme may lie anywhere from {group.write(low)} to {group.write(high)}."
+        return (
+            first,
+            "With one true effect for all there is nothing to predict: this choice denies that effects differ.",
+        )
+    low, high = (group.write(end) for end in found.details["prediction"].loc[0, ["low", "high"]])
+    spread = found.details["heterogeneity"]["estimate"]
+    if spread[spread.index.str.startswith("tau2")].sum() > 0:
+        return first, f"The effect of another programme may lie anywhere from {low} to {high}."
+    return first, (
+        f"The programmes differ no more than chance would have them, so the same interval, {low} to {high}, would hold "
+        f"for another one; with {n} programmes that is close to a guess."
+    )
 
 
 def estimate(parameters: PublishedEvidenceParameters) -> Result:

@@ -20,7 +20,7 @@ from apmkit.studies.both_published_evidence import (
     pool,
     why_not,
 )
-from apmkit.studies.both_published_evidence_rows import no_effect
+from apmkit.studies.both_published_evidence_rows import FAMILIES, no_effect
 
 
 def count_sentence(rows: pd.DataFrame, groups: pd.DataFrame) -> str:
@@ -52,9 +52,16 @@ def traps(rows: pd.DataFrame, parameters: PublishedEvidenceParameters) -> str:
     many = rows["program"].duplicated(keep=False).sum()
     return (
         f"{(reasons != '').sum()} of the {len(rows)} rows cannot be pooled whatever stands beside them. By the first "
-        "reason that applies:\n\n" + "\n".join(lines) + f"\n\n{many} rows share a programme with another row, and with "
-        "it people and years: they are not independent."
+        "reason that applies:\n\n" + "\n".join(lines) + f"\n\n{many} rows share a programme with another row, and "
+        f"mostly people or years with it: they are not independent.{_unknown_models(rows)}"
     )
+
+
+def _unknown_models(rows: pd.DataFrame) -> str:
+    names = sorted(set(rows["model"]) - {model for models in FAMILIES.values() for model in models})
+    if not names:
+        return ""
+    return f" In no family, and so compared with nothing: {'; '.join(names)}."
 
 
 def second_reading_sentence(rows: pd.DataFrame) -> str:
@@ -115,18 +122,7 @@ def narrow_sentence(rows: pd.DataFrame, parameters: PublishedEvidenceParameters)
 
 def zero_sentence(found: Estimate, group: Group) -> str:
     """Whether the interval of the mean includes no effect."""
-    return f"The interval {'includes' if includes_no_effect(found, group) else 'does not include'} no effect."
-
-
-def prediction_sentence(found: Estimate, group: Group) -> str:
-    """The prediction interval in words."""
-    if "prediction" not in found.details:
-        return "With one true effect for all there is nothing to predict: this choice denies that programmes differ."
-    low, high = found.details["prediction"].loc[0, ["low", "high"]]
-    return (
-        f"For another programme the prediction interval runs from {group.write(low)} to {group.write(high)}. "
-        f"It rests on {found.diagnostics['programmes']} programmes."
-    )
+    return f"The interval {'includes' if includes_no_effect(found, group) else 'lies on one side of'} no effect."
 
 
 def spread_sentence(found: Estimate) -> str:

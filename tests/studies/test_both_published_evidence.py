@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize_scalar
 
 import apmkit as apm
 from apmkit import datasets, studies
@@ -135,6 +136,34 @@ def test_a_model_that_the_table_does_not_know_is_a_family_of_its_own(defaults):
     table = evidence_rows(pd.concat([datasets.load("published_effects"), new], ignore_index=True))
     assert table.set_index("id").loc["X001", "family"] == "something new"
     figures.gap_map(table)
+
+
+def test_the_sentence_says_where_all_rows_are_from_and_when_no_variance_was_found(rows):
+    nested, averaged = (STUDY.run(STUDY.parameters(dependence=way)).sentences for way in ("multilevel", "composite"))
+    assert nested[0].endswith("from 3 estimates of 2 programmes, all in Ontario.")
+    assert nested[1].startswith("The effect of another programme may lie anywhere from -52.3% to")
+    assert averaged[1].endswith("with 2 programmes that is close to a guess.")
+    fixed = STUDY.run(STUDY.parameters(dependence="independent", method="fixed", small_sample=False))
+    assert "nothing to predict" in fixed.sentences[1]
+
+
+def test_the_default_mean_is_that_of_a_likelihood_written_out():
+    """Nothing between programmes: the restricted likelihood of the variance within them, by its formula."""
+    low, y, high = np.log([[1.15, 1.2, 1.25], [1.23, 1.27, 1.31], [1.07, 1.1, 1.13]]).T
+    variance = ((high - low) / (2 * 1.959963985)) ** 2
+
+    def likelihood(within):
+        weight = 1 / (variance + within)
+        mean = (weight * y).sum() / weight.sum()
+        return np.log(variance + within).sum() + np.log(weight.sum()) + (weight * (y - mean) ** 2).sum()
+
+    within = minimize_scalar(likelihood, bounds=(1e-6, 0.1), method="bounded", options={"xatol": 1e-12}).x
+    weight = 1 / (variance + within)
+    mean = STUDY.run().estimates["mean"]
+    assert mean.table["estimate"][0] == pytest.approx(100 * np.expm1((weight * y).sum() / weight.sum()), abs=1e-4)
+    found = mean.details["heterogeneity"]["estimate"]
+    assert found["tau2 between studies"] == pytest.approx(0, abs=1e-8)
+    assert found["tau2 within studies"] == pytest.approx(within, rel=1e-5)
 
 
 def test_figures_and_words_hold_for_p_values_too(rows):
