@@ -10,6 +10,11 @@ def anchor(kind: str, name: str) -> str:
     return f"{kind}-{name.replace('/', '-').replace('_', '-')}"
 
 
+def outcomes(*lines: str) -> str:
+    """What a reader will learn, as a list; the build writes the reading time below it."""
+    return "**You will learn**\n\n" + "\n".join(f"* {line}" for line in lines)
+
+
 def plain(text: str) -> str:
     """One line of Markdown that shows `text` as it is."""
     return re.sub(r"([\\`*_\[\]<>$|{}~])", r"\\\1", " ".join(text.split()))

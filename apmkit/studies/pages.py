@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from apmkit.studies import payment_pages, reference
-from apmkit.studies.markdown import anchor, dropdown, plain, table
+from apmkit.studies.markdown import anchor, dropdown, outcomes, plain, table
 
 _HOW_YEARS_WERE_JOINED = {
     "mssp": "The {n_files} files of {first} to {last} have different layouts. A column is found by the name that the "
@@ -75,6 +75,10 @@ def data_page() -> str:
     return "\n\n".join(
         [
             "# Data",
+            outcomes(
+                "which public tables this book rests on, and what is wrong with each,",
+                "where each comes from, under which terms, and how to see that your copy is the same.",
+            ),
             "Every data set is a copy of a published table, with its source, licence and checksum. "
             "`apmkit.load(name)` gives a tidy frame; `apmkit datasets check` compares the files with the checksums "
             "below. A file that the publisher releases later can be added: see [](../rerun.md).",

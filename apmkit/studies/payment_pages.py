@@ -6,7 +6,7 @@ import importlib
 import inspect
 
 from apmkit.cli.screen import value
-from apmkit.studies.markdown import anchor, dropdown, plain, table
+from apmkit.studies.markdown import anchor, dropdown, outcomes, plain, table
 
 _PAID_BY = {
     "mssp": ("settle_mssp", "mssp_benchmark", "advance_investment_payments"),
@@ -38,6 +38,10 @@ def models_page() -> str:
         raise KeyError(f"The page of payment models and the rules differ in {sorted(unplaced)}.")
     parts = [
         "(payment-models)=\n# Payment models of both countries",
+        outcomes(
+            "how each programme of both countries pays, rule by rule and day by day,",
+            "which values were read in the rule itself, and which are in doubt.",
+        ),
         "Each programme is a file of rules. A rule has a unit, a value for each day from which it held, a source and a "
         "status. The value in force is the last one dated on or before the day that is asked for. A result that rests "
         "on a value in doubt says so.",
@@ -119,6 +123,10 @@ def contracts_page() -> str:
     return "\n\n".join(
         [
             "(contracts)=\n# Contracts, described and classified",
+            outcomes(
+                "how contracts of both countries can be described in the same words and compared,",
+                "how a category and a score follow from the description, and what they do not say.",
+            ),
             "A contract is described in five themes {cite:p}`howard2024`. From the description follow its category in "
             "the framework of the Health Care Payment Learning and Action Network (HCP-LAN), a score against a "
             "preferred design {cite:p}`cattel2020`, the tasks of primary care that it pays for, and what is not "
