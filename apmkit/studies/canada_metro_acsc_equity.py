@@ -19,6 +19,7 @@ from apmkit.studies.canada_metro_acsc_equity_words import (
     CONDITIONS,
     OUTCOMES,
     PLACEBOS,
+    STEP,
     caution,
     finding,
     inference_sentence,
@@ -45,8 +46,6 @@ PROVINCE_OF = {
 
 PROVINCES = tuple(sorted(set(PROVINCE_OF.values())))
 FEWEST_PROVINCES = 4
-STEP = 10.0
-"""Percentage points of alternative share to which estimates refer."""
 
 _NORMAL = special.ndtri(0.975)
 

@@ -10,6 +10,9 @@ import pandas as pd
 
 from apmkit.estimate import Estimate
 
+STEP = 10.0
+"""Percentage points of alternative share to which estimates refer."""
+
 NAMES = {
     "AB": "Alberta",
     "BC": "British Columbia",
@@ -36,10 +39,10 @@ class Outcome:
         """A number with its decimals."""
         return f"{value:{sign},.{self.digits}f}"
 
-    def amount(self, value: float) -> str:
-        """A size without its sign; of a logarithm with the factor that it is."""
-        factor = f" (a factor of {np.exp(abs(value)):.2f})" if self.unit == "log points" else ""
-        return f"{self.number(abs(value))} {self.unit}{factor}"
+    def amount(self, value: float, sign: str = "") -> str:
+        """A number with its unit; of a logarithm with the factor that it is."""
+        factor = f" (a factor of {np.exp(value):.2f})" if self.unit == "log points" else ""
+        return f"{self.number(value, sign)} {self.unit}{factor}"
 
 
 OUTCOMES = {
@@ -102,10 +105,9 @@ def finding(estimate: Estimate, measure: Outcome, condition: Condition) -> str:
     """The slope in plain words, with its interval."""
     row = estimate.table.iloc[0]
     return (
-        f"Where the alternative share of payments rose by 10 points more, {measure.words.format(condition.words)} grew "
-        f"by {measure.amount(row['estimate'])} {'less' if row['estimate'] < 0 else 'more'} than elsewhere "
-        f"(95% CI {measure.number(row['ci_low'], '+')} to "
-        f"{measure.number(row['ci_high'], '+')})."
+        f"For every {STEP:.0f} points that the alternative share of payments rose more than elsewhere, "
+        f"{measure.words.format(condition.words)} changed by {measure.amount(row['estimate'], '+')} "
+        f"(95% CI {measure.number(row['ci_low'], '+')} to {measure.number(row['ci_high'], '+')})."
     )
 
 
@@ -118,11 +120,16 @@ def inference_sentence(estimate: Estimate) -> str:
         ("permutation", "permutation of the estimate"),
     )
     small = sum(p[method] <= 0.05 for _, method in rows)
-    told = ", ".join(f"{p[method]:.2f} by {name}" for name, method in rows)
+    told = ", ".join(f"{_p_value(p[method])} by {name}" for name, method in rows)
     verdict = {0: "None is at 0.05 or below", len(rows): "All are at 0.05 or below"}.get(
         small, f"{small} of {len(rows)} {'is' if small == 1 else 'are'} at 0.05 or below, so they disagree"
     )
     return f"With {estimate.n_clusters} provinces, p is {told}. {verdict}."
+
+
+def _p_value(p: float) -> str:
+    """Two decimals, or three where two would hide on which side of 0.05 it lies."""
+    return f"{p:.3f}" if round(p, 2) == 0.05 else f"{p:.2f}"
 
 
 def caution() -> str:
@@ -131,16 +138,23 @@ def caution() -> str:
 
 
 def dose_sentence(doses: pd.Series) -> str:
-    """How doses are spread: provinces near zero and others, and the widest gap between them."""
+    """How doses are spread: beside the unit of the slope, and whether one gap between them makes two groups."""
     ordered = doses.sort_values()
-    steps = ordered.diff().iloc[1:]
+    steps, span = ordered.diff().iloc[1:], np.ptp(doses)
+    text = f"The doses run from {ordered.iloc[0]:.1f} to {ordered.iloc[-1]:.1f} percentage points."
+    if span < STEP:
+        text += (
+            f" No two provinces are {STEP:.0f} points apart: that is the unit of the slope, not a change anyone saw."
+        )
+    if steps.max() < span / 2:
+        return f"{text} Between neighbours they are at most {steps.max():.1f} points apart."
     at = int(np.argmax(steps))
     low, high = ordered.iloc[: at + 1], ordered.iloc[at + 1 :]
     named = [", ".join(NAMES[code] for code in part.index) for part in (low, high)]
     return (
-        f"The doses run from {ordered.iloc[0]:.1f} to {ordered.iloc[-1]:.1f} percentage points. They fall into two "
-        f"clumps with {steps.max():.1f} points between them: {named[0]} up to {low.iloc[-1]:.1f}, and {named[1]} from "
-        f"{high.iloc[0]:.1f}. So the slope is close to a comparison of {len(low)} provinces with {len(high)}."
+        f"{text} They fall into two clumps with {steps.max():.1f} points between them: {named[0]} up to "
+        f"{low.iloc[-1]:.1f}, and {named[1]} from {high.iloc[0]:.1f}. So the slope is close to a comparison of "
+        f"{len(low)} provinces with {len(high)}."
     )
 
 

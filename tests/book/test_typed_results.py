@@ -55,7 +55,6 @@ ALLOWED = {
     "book/teach.md": {"CC BY 4.0": "a licence"},
     "notebooks/canada/fhg_to_fho.ipynb": {"in fewer than 80% of draws": _THRESHOLD},
     "apmkit/studies/canada_fhg_to_fho_words.py": {"in at least 80% of draws": _THRESHOLD},
-    "apmkit/studies/canada_metro_acsc_equity_words.py": {"rose by 10 points more": _UNIT_OF_SLOPE},
     "apmkit/studies/methods_estimators_on_trial.py": {"at least 90 percent of its intervals": _THRESHOLD},
     "apmkit/studies/us_county_aco_penetration.py": dict.fromkeys(
         ("10 points more ACO share", "Change for ten percentage points", "Change since 2011 for ten percentage points"),

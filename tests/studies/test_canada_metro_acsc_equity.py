@@ -3,6 +3,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 import apmkit as apm
@@ -88,7 +89,7 @@ def test_no_estimated_payments_enter_the_dose():
 def test_the_headline_is_the_least_squares_slope_per_ten_points(default, used):
     slope = np.polyfit(used["dose"] / 10, used["change"], 1)[0]
     assert default.estimates["slope"].table["estimate"].item() == pytest.approx(slope)
-    assert f"{abs(slope):,.1f} stays per 100,000 people" in default.sentences[0]
+    assert f"changed by {slope:+,.1f} stays per 100,000 people" in default.sentences[0]
 
 
 def test_the_last_sentence_says_that_nothing_before_can_be_tested(default):
@@ -105,6 +106,8 @@ def test_p_values_of_three_ways_are_told_and_counted(default):
     ].sum()
     assert f"{small} of 3 are at 0.05 or below, so they disagree" in relative.sentences[1]
     assert "a factor of" in relative.sentences[0]
+    # Enumerated by hand over the 40,320 orders: 0.0523, which two decimals would hide.
+    assert "0.052 by permutation" in relative.sentences[1]
 
 
 def test_random_effects_weights_lie_between_equal_ones_and_those_of_published_errors():
@@ -154,6 +157,12 @@ def test_doses_are_split_at_their_widest_gap():
     told = words.dose_sentence(metro.doses("overall", 0))
     assert "Newfoundland and Labrador up to 1.7, and Ontario, Saskatchewan, New Brunswick from 6.6" in told
     assert told.endswith("a comparison of 5 provinces with 3.")
+    assert "No two provinces are 10 points apart" in told
+    even = words.dose_sentence(pd.Series({"AB": 0.0, "BC": 4.0, "MB": 8.0, "ON": 12.0}))
+    assert (
+        even
+        == "The doses run from 0.0 to 12.0 percentage points. Between neighbours they are at most 4.0 points apart."
+    )
 
 
 def test_figures_and_tables_show_every_area(default, used):
