@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -11,8 +12,8 @@ import pandas as pd
 import apmkit as apm
 from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
-from apmkit.studies.us_maryland_global_budgets import NEIGHBOURS, TREATED
-from apmkit.studies.us_states import without_trends
+from apmkit.studies.us_maryland_global_budgets import NEIGHBOURS, TREATED, MarylandParameters
+from apmkit.studies.us_states import detectable, estimates_of, without_trends
 
 START = 2014
 
@@ -25,8 +26,8 @@ PUBLISHED = pd.DataFrame(
     ],
     columns=["outcome", "trends", "estimate", "ci_low", "ci_high"],
 )
-"""Roberts et al. (2018): change per 100 beneficiary-years in 2014 and 2015 against 2009 to 2013, 8 counties of Maryland
-and 27 others; JAMA Internal Medicine 178(2), doi 10.1001/jamainternmed.2017.7455."""
+"""Roberts et al. (2018): change per 100 beneficiaries a year from 2009-2013 to 2015, 8 counties of Maryland and 27
+others; JAMA Internal Medicine 178(2), doi 10.1001/jamainternmed.2017.7455."""
 
 OFFICIAL = pd.DataFrame(
     [
@@ -116,6 +117,22 @@ def state_ranks(frame: pd.DataFrame) -> pd.DataFrame:
             for c in (change, beyond)
         ]
     return pd.DataFrame.from_dict(rows, orient="index", columns=["Parallel trends", "Differential trends"])
+
+
+def size_sentence(methods: Mapping[str, Estimate], estimate: Estimate, parameters: MarylandParameters) -> str:
+    """The methods' gaps and the smallest effect that would be found, beside what evaluations of the budgets report."""
+    level = estimate.details["path"]["treated"].iloc[estimate.diagnostics["n_pre_periods"] - 1]
+    gaps, least = 100 * estimates_of(methods) / level, 100 * detectable(estimate) / level
+    text = (
+        f"Over the {len(methods)} methods the gap is {gaps.min():+.1f}% to {gaps.max():+.1f}% of the level in the last "
+        f"year before. By the method chosen, an effect of {least:.1f}% or more would be found with a chance of 80%."
+    )
+    if parameters.model != "global_budgets":
+        return text
+    reported = OFFICIAL.loc[OFFICIAL["outcome"].str.fullmatch("Medicare(?: fee-for-service)? cost"), "estimate"].abs()
+    text += f" Federal evaluations report falls in cost of {reported.min():.1f}% and {reported.max():.1f}%"
+    seen = "" if reported.max() >= least else ": too little to be seen with states as units"
+    return f"{text}{seen}."
 
 
 def counties_sentence(effects: dict[str, Estimate], ranks: pd.DataFrame) -> str:

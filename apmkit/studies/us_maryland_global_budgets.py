@@ -15,11 +15,14 @@ from apmkit.studies.us_states import (
     OUTCOMES,
     OWN_REFORMS,
     effect,
+    fits_exactly,
     like_in_advantage,
+    number,
+    short_unit,
     state_panel,
     state_years,
 )
-from apmkit.studies.us_states_words import finding, fit_sentence, trends_sentence
+from apmkit.studies.us_states_words import finding, fit_sentence, shown, trends_sentence
 
 TREATED, STATE = "MD", "Maryland"
 
@@ -137,6 +140,21 @@ def alternatives(parameters: MarylandParameters) -> dict[str, apm.Estimate]:
     return found
 
 
+def by_outcome(parameters: MarylandParameters) -> pd.DataFrame:
+    """The step of 2019 for each outcome by three methods, with the column names a reader sees."""
+    rows = []
+    for name, measure in OUTCOMES.items():
+        other = STUDY.parameters(model="total_cost_of_care", outcome=name, donors=parameters.donors)
+        panel, row = maryland_panel(other), {"Outcome": measure.axis.replace("\n", " ")}
+        for method in ("synthetic_control", "difference_in_differences", "differential_trend"):
+            found = effect(panel, method)
+            p = f"{found.table['p_value'].iloc[0]:.2f}"
+            judged = "not judged" if "withheld" in found.diagnostics else "exact fit" if fits_exactly(found) else p
+            row[METHOD_WORDS[method]] = f"{number(measure).format(found.table['estimate'].iloc[0])} ({judged})"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 _NOTES = {
     "cost_per_capita": "Maryland sets the prices of its hospitals: cost at prices paid moves with them as well as with "
     "care.",
@@ -163,9 +181,9 @@ def estimate(parameters: MarylandParameters) -> Result:
     )
     if parameters.model == "total_cost_of_care":
         notes += ("The years before 2019 were under hospital global budgets: this is a change on top of them.",)
-    unit = measure.unit.replace(" per beneficiary", "")
-    axis = f"Gap in {measure.words} since {parameters.start}, {unit}"
-    return Result(found, parameters.estimator, (finding(chosen, measure, STATE), trends), notes, axis)
+    axis = f"Gap in {measure.words} since {parameters.start}, {short_unit(measure)}"
+    answer = f"{finding(chosen, measure, STATE)} {shown(chosen)}"
+    return Result(found, parameters.estimator, (answer, trends), notes, axis)
 
 
 STUDY = Study(

@@ -8,6 +8,7 @@ from functools import cache, partial
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linprog
 
 import apmkit as apm
 from apmkit.datasets.states import US_STATES
@@ -63,6 +64,21 @@ OUTCOMES = {
     ),
 }
 """Outcomes with the first year in which a file has them."""
+
+
+def number(measure: Measure) -> str:
+    """How an amount is written where its unit stands elsewhere.
+
+    >>> number(OUTCOMES["cost_per_capita"]), short_unit(OUTCOMES["cost_per_capita"])
+    ('{:,.0f}', 'dollars a year')
+    """
+    return measure.figure.split()[0]
+
+
+def short_unit(measure: Measure) -> str:
+    """The unit, where the words for the outcome say that it is per beneficiary."""
+    return measure.unit.replace(" per beneficiary", "")
+
 
 NAMES = {code: name for name, code in US_STATES.items()}
 
@@ -245,6 +261,36 @@ def detectable(estimate: Estimate, power: float = 0.8) -> float:
     largest = 3 * estimate.details["placebos"]["estimate"].abs().max()
     curve = placebo_power(estimate, np.linspace(0, largest, 601))
     return float(curve.loc[curve["power"] >= power, "effect"].iloc[0])
+
+
+def fits_exactly(estimate: Estimate) -> bool:
+    """Whether the comparison runs through the treated state in every year before treatment."""
+    return bool(estimate.diagnostics["pre_rmspe"] <= 1e-6 * abs(estimate.details["path"]["treated"].mean()))
+
+
+def gaps_of_exact_fits(estimate: Estimate) -> tuple[float, float]:
+    """The lowest and the highest gap over all mixes of donors that fit the years before exactly.
+
+    With fewer years than donors many mixes do. Their gaps are linear in the weights: a linear program finds the ends.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        A synthetic control, with or without intercept, that `fits_exactly`.
+    """
+    panel = estimate.panel
+    treated, before = np.isfinite(panel.cohorts), panel.periods < panel.cohorts.min()
+    values = panel.outcomes
+    if estimate.diagnostics.get("intercept"):
+        values = values - values[:, before].mean(axis=1, keepdims=True)
+    own, donors = values[treated][0], values[~treated]
+    after = donors[:, ~before].mean(axis=1)
+    equal = np.vstack([donors[:, before].T, np.ones(len(donors))])
+    least, most = (
+        sign * linprog(sign * after, A_eq=equal, b_eq=[*own[before], 1.0], bounds=(0, 1)).fun for sign in (1, -1)
+    )
+    gap = own[~before].mean()
+    return float(gap - most), float(gap - least)
 
 
 def estimates_of(found: Mapping[str, Estimate]) -> pd.Series:

@@ -12,7 +12,7 @@ import apmkit as apm
 from apmkit.estimate import Estimate
 from apmkit.studies import tables
 from apmkit.studies.canada_bc_lfp_words import Measure
-from apmkit.studies.us_states import METHOD_WORDS
+from apmkit.studies.us_states import METHOD_WORDS, number, short_unit
 
 table = partial(tables.table, precision=2)
 
@@ -77,23 +77,36 @@ def two_assumptions(panel: apm.Panel, measure: Measure):
 
 
 def method_table(found: Mapping[str, Estimate], measure: Measure, what: str = "Method") -> pd.DataFrame:
-    """Estimates side by side, with the column names a reader sees; p is left empty where it is withheld."""
-    rows = []
+    """Estimates side by side, with the column names a reader sees; what is withheld says so."""
+    rows, written = [], number(measure)
     for name, estimate in found.items():
         row, checks = estimate.table.iloc[0], estimate.diagnostics
         withheld = "withheld" in checks
-        bounds = [measure.span([row[end]]).removesuffix(f" {measure.per}") for end in ("ci_low", "ci_high")]
+        interval = f"{written.format(row['ci_low'])} to {written.format(row['ci_high'])}"
         rows.append(
             {
                 what: name,
-                "Gap": measure.span([row["estimate"]]),
-                "95% interval from placebos": "withheld" if withheld else " to ".join(bounds),
+                f"Gap, {short_unit(measure)}": written.format(row["estimate"]),
+                "95% interval from placebos": "withheld" if withheld else interval,
                 "Rank": "withheld" if withheld else f"{checks['rank']} of {checks['n_placebos'] + 1}",
                 "p": "withheld" if withheld else f"{row['p_value']:.2f}",
-                "Typical gap before": measure.write(checks["pre_rmspe"]),
+                "Typical gap before": written.format(checks["pre_rmspe"]),
             }
         )
     return pd.DataFrame(rows)
+
+
+def donor_table(without: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """The gap without each donor that carries weight; `without` comes from `leave_one_donor_out`."""
+    shown = without[without["weight"] >= 0.005].head(8)
+    return pd.DataFrame(
+        {
+            "Left out": shown["unit"],
+            "Its weight": shown["weight"].map("{:.0%}".format),
+            f"Gap, {short_unit(measure)}": shown["estimate"].map(number(measure).format),
+            "Typical gap before": shown["pre_rmspe"].map(number(measure).format),
+        }
+    )
 
 
 def start_points(starts: pd.DataFrame, estimate: Estimate, measure: Measure):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from apmkit.estimate import Estimate
 from apmkit.studies.canada_bc_lfp_words import Measure
-from apmkit.studies.us_states import METHOD_WORDS, estimates_of
+from apmkit.studies.us_states import METHOD_WORDS, estimates_of, fits_exactly, gaps_of_exact_fits
 
 
 def years_after(estimate: Estimate) -> list[int]:
@@ -41,6 +41,16 @@ def finding(estimate: Estimate, measure: Measure, state: str) -> str:
         f"{when}, {measure.words} in {state} lay on average {measure.write(gap)} {side(gap)} what the "
         f"comparison with {estimate.diagnostics['n_donors']} other states implies ({evidence(estimate)})."
     )
+
+
+def shown(estimate: Estimate) -> str:
+    """Whether the gap stands out among states, in one plain sentence."""
+    found = estimate.diagnostics
+    if "withheld" in found:
+        return "The fit before is too poor to judge whether that is an effect."
+    others = found["rank"] - 1
+    text = f"{others or 'None'} of {found['n_placebos']} states without the model {'stands' if others < 2 else 'stand'}"
+    return f"{'No effect is shown: ' if estimate.table['p_value'].iloc[0] > 0.05 else ''}{text} out as much."
 
 
 def falls_and_rises(values) -> str:
@@ -78,10 +88,14 @@ def trends_sentence(found: Mapping[str, Estimate], measure: Measure) -> str:
 def fit_sentence(estimate: Estimate, measure: Measure) -> str:
     """How far the paths were apart before treatment, and in how many years."""
     found = estimate.diagnostics
-    exact = found["pre_rmspe"] <= 1e-6 * abs(estimate.details["path"]["treated"].mean())
-    close = " That is an exact fit: so many donors nearly always allow one, and it shows nothing." if exact else ""
+    if fits_exactly(estimate):
+        return (
+            f"In the {found['n_pre_periods']} years before, the two paths are the same. That shows nothing: many mixes "
+            f"of {found['n_donors']} donors fit so few years exactly, and over all of them the gap runs from "
+            f"{measure.span(gaps_of_exact_fits(estimate))}. The one used spreads the weights most evenly."
+        )
     gap = measure.write(found["pre_rmspe"])
-    return f"In the {found['n_pre_periods']} years before, the paths are typically {gap} apart.{close}"
+    return f"In the {found['n_pre_periods']} years before, the paths are typically {gap} apart."
 
 
 def donors_sentence(estimate: Estimate, without: pd.DataFrame, measure: Measure) -> str:

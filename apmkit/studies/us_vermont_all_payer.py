@@ -19,7 +19,11 @@ from apmkit.studies.us_states import (
     OWN_REFORMS,
     detectable,
     effect,
+    fits_exactly,
+    gaps_of_exact_fits,
     like_in_advantage,
+    placebo_power,
+    short_unit,
     state_panel,
     state_years,
 )
@@ -29,8 +33,9 @@ TREATED, STATE = "VT", "Vermont"
 
 YEARS_2017 = {"leave_out": "2017 left out", "before": "2017 counted as before", "after": "2017 counted as after"}
 
-REPORTED_SAVING = 600
-"""Dollars a patient and year that a press report of 2021 takes from the first federal evaluation, for 2018 and 2019."""
+REPORTED = {"a patient": 600, "in the whole state": 1_143}
+"""Falls in dollars a year, second-hand: a press report of 2021 on the first federal evaluation, patients of the
+organization in 2018 and 2019; an opinion article on the third, all of the state's beneficiaries in 2018 to 2021."""
 
 
 class VermontParameters(Parameters):
@@ -148,6 +153,18 @@ def signs_sentence(every: pd.DataFrame, parameters: VermontParameters) -> str:
     )
 
 
+def reported_sentence(found: Estimate, parameters: VermontParameters) -> str:
+    """How probable it is that falls of the sizes reported elsewhere would be found; `found` has placebos."""
+    if not OUTCOMES[parameters.outcome].unit.startswith("dollars"):
+        return "For this outcome no published size is set beside it."
+    power = placebo_power(found, list(REPORTED.values()))["power"]
+    told = [f"{size:,} dollars with a chance of {p:.0%}" for size, p in zip(REPORTED.values(), power, strict=True)]
+    return (
+        "Reports on the federal evaluations, quoted below, give two sizes. As effects in the whole state this "
+        f"page would find {' and '.join(told)}."
+    )
+
+
 def reasons_against(found: Estimate, others: pd.DataFrame, parameters: VermontParameters) -> list[str]:
     """Why no verdict should be given; none if nothing stands against one.
 
@@ -162,9 +179,11 @@ def reasons_against(found: Estimate, others: pd.DataFrame, parameters: VermontPa
     reasons = []
     if "withheld" in checks:
         reasons.append("the fit before is too poor for the method to be judged")
-    if checks["pre_rmspe"] <= 1e-6 * abs(found.details["path"]["treated"].mean()):
-        before, donors = checks["n_pre_periods"], checks["n_donors"]
-        reasons.append(f"{before} years before are matched exactly, as {donors} donors nearly always allow")
+    if fits_exactly(found):
+        reasons.append(
+            f"{checks['n_pre_periods']} years before are matched exactly by many mixes of {checks['n_donors']} donors, "
+            f"with gaps from {measure.span(gaps_of_exact_fits(found))}"
+        )
     against = int((np.sign(others["estimate"]) != np.sign(gap)).sum())
     if against:
         reasons.append(f"{against} of {len(others)} other reasonable choices turn the sign")
@@ -173,7 +192,7 @@ def reasons_against(found: Estimate, others: pd.DataFrame, parameters: VermontPa
     if p <= 0.05 and unusual < len(known):
         reasons.append(f"p is at most 0.05 here, and under {unusual or 'none'} of {len(known)} other choices")
     if p > 0.05 and abs(gap) < (smallest := detectable(found)):
-        reasons.append(f"an effect had to reach {measure.write(smallest)} to be found with a chance of 80%")
+        reasons.append(f"only an effect of {measure.write(smallest)} or more would be found with a chance of 80%")
     return reasons
 
 
@@ -203,7 +222,7 @@ def estimate(parameters: VermontParameters) -> Result:
         fit_sentence(found, measure),
     )
     told = verdict(found, other_choices(parameters), parameters)
-    axis = f"Gap in {measure.words}, {measure.unit.replace(' per beneficiary', '')}"
+    axis = f"Gap in {measure.words}, {short_unit(measure)}"
     return Result({"gap": found}, "gap", (told, finding(found, measure, STATE)), notes, axis)
 
 

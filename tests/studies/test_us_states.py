@@ -126,6 +126,28 @@ def test_vermont_gets_no_verdict_from_an_exact_fit():
     assert first.startswith("No verdict: 3 years before are matched exactly")
 
 
+@pytest.mark.parametrize("estimator", ["synthetic_control", "synthetic_control_intercept"])
+def test_many_mixes_fit_few_years_exactly_and_their_gaps_enclose_the_estimate(estimator):
+    found = VERMONT.run(VERMONT.parameters(estimator=estimator)).estimates["gap"]
+    assert states.fits_exactly(found)
+    low, high = states.gaps_of_exact_fits(found)
+    gap = found.table["estimate"].item()
+    assert low + 100 < gap < high - 100
+
+
+def test_the_gap_of_one_mix_is_both_ends():
+    wide = pd.DataFrame({"A": [1, 2, 5], "B": [0, 0, 0], "C": [2, 4, 6]}, index=[2000, 2001, 2002])
+    rows = wide.rename_axis("year").reset_index().melt("year", var_name="area", value_name="y")
+    rows["start"] = np.where(rows["area"] == "A", 2002.0, np.nan)
+    panel = apm.Panel(rows, unit="area", time="year", outcome="y", cohort="start")
+    found = states.effect(panel, "synthetic_control", placebo=None)
+    assert states.gaps_of_exact_fits(found) == pytest.approx((2, 2))
+
+
+def test_an_exact_fit_is_said_in_the_table_of_outcomes():
+    assert maryland.by_outcome(MARYLAND.parameters()).iloc[1, 1].endswith("(exact fit)")
+
+
 def test_no_verdict_where_the_library_withholds_one():
     parameters = VERMONT.parameters(outcome="inpatient_stays", estimator="difference_in_differences")
     assert "too poor for the method to be judged" in VERMONT.run(parameters).sentences[0]
