@@ -207,4 +207,9 @@ def render(root: Path, *, all: bool = False) -> Path:
         lines = _COLOUR.sub("", log.read_text(encoding="utf-8")).splitlines()
         problems = [line for line in lines if _PROBLEM.search(line)]
         raise BookError("\n".join(["The book did not build.", *problems[:20], f"Its log is {log}."]))
+    # The download button of a page gives the notebook itself, and not the copy that ran.
+    for notebook in (root / "notebooks").rglob("*.ipynb"):
+        download = index.parent / "_sources" / notebook.relative_to(root)
+        if download.exists():
+            shutil.copyfile(notebook, download)
     return index
