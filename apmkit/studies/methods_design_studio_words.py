@@ -22,7 +22,7 @@ def placed(contract: Contract, found: Classification, counts: Mapping[str, int])
     where = f"is {code}" if code == OUTSIDE else f"is in category {code}"
     why = f"{where}: {_low(rule)}" if code == found.category else f"may be in category {found.category}. {found.reason}"
     return (
-        f"By the HCP-LAN framework, {contract.title} {why} Of {sum(counts.values())} criteria of the preferred design, "
+        f"By the HCP-LAN framework, {contract.title} {why} The {sum(counts.values())} criteria of the preferred design: "
         f"{', '.join(f'{number} {verdict}' for verdict, number in counts.items() if number)}."
     )
 

@@ -76,6 +76,7 @@ def _programme(book) -> str:
     values = book.table()
     until = values.groupby("parameter")["effective"].shift(-1).astype(object).fillna("")
     shown = values.assign(until=until)[values["value"].notna()]
+    shown["note"] = shown["note"].mask(shown.duplicated(["parameter", "note"]), "")  # a rule's note once, not each day
     rows = [
         (
             f"`{row.parameter}`",
