@@ -37,6 +37,8 @@ def finding(estimate: Estimate, measure: Measure, state: str) -> str:
     """The gap after treatment in plain words, with its rank among placebos."""
     after, gap = years_after(estimate), estimate.table["estimate"].iloc[0]
     when = f"In {after[0]}" if len(after) == 1 else f"From {after[0]} to {after[-1]}"
+    if gaps := sorted(set(range(after[0], after[-1])) - set(after)):
+        when += f" without {' and '.join(map(str, gaps))}"
     return (
         f"{when}, {measure.words} in {state} lay on average {measure.write(gap)} {side(gap)} what the "
         f"comparison with {estimate.diagnostics['n_donors']} other states implies ({evidence(estimate)})."

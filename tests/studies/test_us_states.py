@@ -93,7 +93,7 @@ def test_published_standard_errors_are_consistent_with_their_intervals():
     [
         ({"outcome": "ed_visits"}, "it needs model=total_cost_of_care"),
         ({"leave_out_years": ("2020",)}, "the file by county ends in 2017"),
-        ({"first_year": 2012}, "leaves 2 years before 2014; at least 3"),
+        ({"first_year": 2012}, "leaves 2 years before 2014 and 3 are needed; give 2011 or earlier"),
     ],
 )
 def test_maryland_refuses_what_the_files_cannot_answer(values, message):
@@ -180,6 +180,11 @@ def test_sentences_follow_the_sign():
     result = MARYLAND.run(MARYLAND.parameters(donors="like_in_advantage"))
     gap = result.estimates["synthetic_control"].table["estimate"].item()
     assert words.side(gap) in result.sentences[0]
+
+
+def test_a_year_left_out_is_named():
+    parameters = MARYLAND.parameters(model="total_cost_of_care", leave_out_years=("2020", "2021"))
+    assert MARYLAND.run(parameters).sentences[0].startswith("From 2019 to 2024 without 2020 and 2021, ")
 
 
 def test_signs_of_vermont_are_counted_for_each_outcome():
