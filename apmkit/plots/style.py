@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,10 @@ PALETTE = {
     "light": "#BDBDBD",
 }
 """Colours after Okabe and Ito (2008), told apart with colour-blind eyes and in print."""
+
+
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+"""A box behind words, so that no line strikes them through."""
 
 
 def use_style() -> None:
@@ -95,7 +99,13 @@ def name_ends(ax: Axes, x: float, ends: Mapping[str, tuple[float, str]]) -> None
     placed = (placed + np.minimum.accumulate((wanted - steps)[::-1])[::-1]) / 2 + steps
     for name, height in zip(names, placed, strict=True):
         ax.annotate(name, (x, height), xytext=(9, 0), textcoords="offset points", va="center", fontsize="small",
-                    color=ends[name][1], annotation_clip=False)  # fmt: skip
+                    color=ends[name][1], annotation_clip=False, bbox=PAPER)  # fmt: skip
+
+
+def name_rows(ax: Axes, names: Sequence[str], **text) -> None:
+    """Names for the rows 0, 1, ... of a figure, the first at the top."""
+    ax.set_yticks(range(len(names)), names, **text)
+    ax.set_ylim(len(names) - 0.5, -0.5)
 
 
 def detail(estimate: Estimate, name: str) -> pd.DataFrame:

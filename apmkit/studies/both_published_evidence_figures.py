@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from apmkit.plots.style import PALETTE, axes
 from apmkit.studies.both_published_evidence import (
     Group,
     PublishedEvidenceParameters,
@@ -41,10 +43,7 @@ def gap_map(rows: pd.DataFrame) -> Axes:
     rows : DataFrame
         From `evidence_rows`.
     """
-    import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
-
-    from apmkit.plots import PALETTE
 
     order = [*FAMILIES, *sorted(set(rows["family"]) - set(FAMILIES))]
     countries = ["US", "Canada"]
@@ -81,7 +80,6 @@ def gap_map(rows: pd.DataFrame) -> Axes:
 
 
 def _mark(ax: Axes, x: float, y: float, verdict: str) -> None:
-    from apmkit.plots import PALETTE
 
     mark, colour, full = _MARKS[verdict]
     ax.plot([x], [y], mark, ms=6.5, mec=PALETTE[colour], mfc=PALETTE[colour] if full else "none", mew=1.2)
@@ -97,10 +95,6 @@ def forest_rows(rows: pd.DataFrame, parameters: PublishedEvidenceParameters, gro
     ax : Axes, optional
         Where to draw.
     """
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     own = _effects(rows, group)
     reasons = why_not(own, parameters)
     refusal = not_poolable(own, reasons)
@@ -120,7 +114,7 @@ def forest_rows(rows: pd.DataFrame, parameters: PublishedEvidenceParameters, gro
         interval = "no interval" if np.isnan(low) else f"[{_number(low, group)}, {_number(high, group)}]"
         ax.annotate(f"{_number(middle, group)} {interval}", (1.01, y), xycoords=("axes fraction", "data"), va="center",
                     fontsize="small")  # fmt: skip
-        names.append(f"{row['label']}: {_short(row['outcome'])}")
+        names.append(_wrapped(f"{row['label']}: {row['outcome']}"))
     bottom = len(own)
     if not refusal:
         found = pool(rows, parameters, group)
@@ -155,8 +149,6 @@ def forest_height(rows: int) -> float:
 
 def forests(rows: pd.DataFrame, parameters: PublishedEvidenceParameters, groups: dict[str, Group]):
     """Figure: the forests of several groups, one below the other, each on a scale of its own."""
-    import matplotlib.pyplot as plt
-
     with_numbers = [g for g in groups.values() if len(_effects(rows, g))]
     heights = [forest_height(len(_effects(rows, g))) for g in with_numbers]
     axes = plt.subplots(len(heights), 1, figsize=(9.0, sum(heights)), height_ratios=heights, layout="constrained",
@@ -171,18 +163,14 @@ def _number(value: float, group: Group) -> str:
     return f"{value:,.{digits.get(group.measure, 2)}f}"
 
 
-def _short(text: str, width: int = 38) -> str:
-    return text if len(text) <= width else text[: width - 1].rsplit(" ", 1)[0].rstrip(",") + " …"
+def _wrapped(text: str, width: int = 44) -> str:
+    return "\n".join(textwrap.wrap(text, width, max_lines=2, placeholder=" …"))
 
 
 def rounding(rows: pd.DataFrame, parameters: PublishedEvidenceParameters) -> Axes:
     """Figure: how far rounding of both ends can move the standard error of an interval, by its width."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     steps = rows.set_index("id")["interval_steps"].dropna()
-    ax = plt.subplots(figsize=(7.2, 3.6), layout="constrained")[1]
+    ax = axes(None, 3.6)
     narrow = steps < parameters.least_steps
     for chosen, colour in ((narrow, "orange"), (~narrow, "blue")):
         width, heads = np.unique(steps[chosen], return_counts=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from apmkit.contract.terms import PAYMENT_TYPES
+from apmkit.plots.style import PALETTE, axes, name_ends
 from apmkit.studies.both_two_countries import (
     MEASURES,
     TEN,
@@ -38,10 +40,6 @@ def small_multiples(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> 
     frame : DataFrame
         From `province_years`.
     """
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     window = frame[frame["year"].between(parameters.first_year, parameters.last_year)]
     wide = window.pivot(index="year", columns="province", values=parameters.measure)
     order = [name for name in wide.loc[wide.index[-1], list(TEN)].sort_values(ascending=False).index if name in TEN]
@@ -60,12 +58,8 @@ def small_multiples(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> 
 
 def first_to_last(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> Axes:
     """Figure: the first and the last level of each province, joined by a line, in the order of the change."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     table = changes(frame, parameters).sort_values("change")
-    ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")[1]
+    ax = axes(None, 4.4)
     y = np.arange(len(table))
     ax.hlines(y, table["first"], table["last"], color=PALETTE["light"], lw=2.5, zorder=1)
     ax.scatter(table["first"], y, color="white", edgecolor=PALETTE["grey"], s=42, zorder=2, label="first year")
@@ -83,14 +77,10 @@ def first_to_last(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> Ax
 
 def contribution_bars(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> Axes:
     """Figure: how much of the change of the ten provinces' share each of them makes up."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     parts = contributions(frame, parameters)
     bars = parts["within"].rename(name_of).sort_values()
     bars = pd.concat([pd.Series({"Money moved between provinces": parts["between"].sum()}), bars])
-    ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
+    ax = axes(None)
     colours = [PALETTE["grey"], *([PALETTE["blue"]] * len(parts))]
     ax.barh(range(len(bars)), bars, color=colours, height=0.7)
     for at, value in enumerate(bars):
@@ -106,10 +96,6 @@ def contribution_bars(frame: pd.DataFrame, parameters: TwoCountriesParameters) -
 
 def reach_lines(frame: pd.DataFrame) -> Axes:
     """Figure: two panels that must not be read on one scale: Canada's share of money, and the US share of people."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
     canada = frame[frame["province"] == "CA"].set_index("year")
     left.plot(canada.index, canada["alternative_share"], color=PALETTE["blue"], lw=2)
@@ -131,10 +117,6 @@ def reach_lines(frame: pd.DataFrame) -> Axes:
 
 def spending_panels(parameters: TwoCountriesParameters) -> Axes:
     """Figure: growth of spending per person above inflation in every province and state, and their medians."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     table = spending_index(spending(), parameters.spending_from)
     axes = plt.subplots(1, 2, figsize=(9.6, 3.9), sharey=True, sharex=True, layout="constrained")[1]
     titles = {
@@ -158,12 +140,8 @@ def spending_panels(parameters: TwoCountriesParameters) -> Axes:
 
 def spread_lines(parameters: TwoCountriesParameters) -> Axes:
     """Figure: standard deviation over mean of spending per person, between provinces and between states."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE, name_ends
-
     table = spread(spending()).dropna().loc[parameters.spending_from :]
-    ax = plt.subplots(figsize=(7.2, 3.6), layout="constrained")[1]
+    ax = axes(None, 3.6)
     colours = {"Canada": PALETTE["blue"], "United States": PALETTE["green"]}
     for country, colour in colours.items():
         ax.plot(table.index, table[country], color=colour, lw=2)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
+from apmkit.plots.style import PALETTE, axes, broken_lines, name_ends, name_rows
 from apmkit.studies import tables
 from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, Measure, by_other_methods, equal_weights
 
@@ -88,15 +89,11 @@ def province_lines(frame: pd.DataFrame, estimate: Estimate, measure: Measure):
     frame : DataFrame
         From `province_years`.
     """
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE, broken_lines, name_ends
-
     panel = estimate.panel
     wide = frame.pivot_table(index="year", columns="province", values=panel.outcome)
     wide = wide.loc[panel.periods[0] : panel.periods[-1]]
     left_out = [name for name in wide if name not in panel.units]
-    ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
+    ax = axes(None)
     broken_lines(ax, wide.drop(columns=[TREATED, *left_out]), color=PALETTE["light"], lw=1.1)
     if left_out:
         broken_lines(ax, wide[left_out], color=PALETTE["grey"], lw=1.1, ls=":")
@@ -114,11 +111,7 @@ def province_lines(frame: pd.DataFrame, estimate: Estimate, measure: Measure):
 
 def placebo_dots(estimates: Mapping[str, Estimate], measure: Measure):
     """Figure: the gap of British Columbia by each method, among the gaps of donors treated as placebos."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
-    ax = plt.subplots(figsize=(7.2, 0.9 + 0.5 * len(estimates)), layout="constrained")[1]
+    ax = axes(None, 0.9 + 0.5 * len(estimates))
     for row, estimate in enumerate(estimates.values()):
         ax.plot(estimate.table["estimate"].iloc[:1], [row], "D", mfc="none", mec=PALETTE["blue"], mew=2, ms=11)
         if "placebos" in estimate.details:
@@ -126,7 +119,6 @@ def placebo_dots(estimates: Mapping[str, Estimate], measure: Measure):
             heights = row + np.resize([-0.12, 0.12], len(gaps))  # neighbours at two heights hide each other less
             ax.plot(gaps, heights, "o", color=PALETTE["grey"], alpha=0.75, ms=4.5)
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(range(len(estimates)), list(estimates))
-    ax.set_ylim(len(estimates) - 0.5, -0.5)
+    name_rows(ax, list(estimates))
     ax.set_xlabel(f"Gap after ({measure.unit})")
     return ax

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from apmkit.plots.style import PALETTE, axes, name_rows
 from apmkit.studies import tables
 from apmkit.studies.canada_blended_capitation_words import component_mark, marginal_mark
 
@@ -27,7 +29,7 @@ _FAMILIES = {
     "Access bonus, or taken for visits elsewhere": ("access_bonus", "negation"),
 }  # fmt: skip
 _MODEL_COLOURS = {
-    "Fee-for-service": "grey", "FHG": "blue", "FHN": "sky", "FHO": "orange", "Alberta": "green", "BC LFP": "purple"
+    "Fee-for-service": "grey", "FHG": "blue", "FHN": "orange", "FHO": "green", "Alberta": "purple", "BC LFP": "sky"
 }  # fmt: skip
 _COLOURS = ("blue", "orange", "green", "sky", "light", "purple")
 
@@ -78,12 +80,8 @@ def _amount(value: float, mark: str = "", digits: int = 0) -> str:
 
 def component_bars(components: pd.DataFrame):
     """Figure: revenue per physician by family of components, one bar a model."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     parts = families(components).loc[lambda frame: frame.abs().max(axis=1) > 0]
-    ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")[1]
+    ax = axes(None, 4.4)
     right, left = np.zeros(parts.shape[1]), np.zeros(parts.shape[1])
     for name, colour in zip(_FAMILIES, _COLOURS, strict=True):
         if name not in parts.index:
@@ -114,13 +112,9 @@ def marginal_dots(marginal: pd.DataFrame):
     marginal : DataFrame
         From `apmkit.marginal_revenue`.
     """
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     changes = list(marginal.index.get_level_values("change").unique())
     models = list(marginal.index.get_level_values("model").unique())
-    ax = plt.subplots(figsize=(7.2, 1.4 + 0.75 * len(changes)), layout="constrained")[1]
+    ax = axes(None, 1.4 + 0.75 * len(changes))
     for at, model in enumerate(models):
         colour = PALETTE[_MODEL_COLOURS[model]]
         rows = marginal.loc[model].loc[changes]
@@ -128,8 +122,7 @@ def marginal_dots(marginal: pd.DataFrame):
         ax.hlines(heights, rows["lowest"], rows["highest"], color=colour, lw=1.2)
         ax.plot(rows["mean"], heights, "o", ms=5, color=colour, label=model)
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(range(len(changes)), [change.replace("_", " ").capitalize() for change in changes])
-    ax.set_ylim(len(changes) - 0.5, -0.5)
+    name_rows(ax, [change.replace("_", " ").capitalize() for change in changes])
     ax.set_xlabel("Change of pay for one more, CAD: mean and range of practices")
     ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1), fontsize="small")
     return ax
@@ -143,10 +136,6 @@ def group_dots(gains: pd.DataFrame, base: str):
     gains : DataFrame
         CAD per patient by kind and group (rows) and model.
     """
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     kinds = list(gains.index.get_level_values("kind").unique())
     heights = [(gains.index.get_level_values("kind") == kind).sum() for kind in kinds]
     _, axes = plt.subplots(
@@ -171,8 +160,6 @@ def group_dots(gains: pd.DataFrame, base: str):
 
 def _places(ax, bonus: pd.DataFrame, x: str, y: str):
     """Dots of practices, those in cities full and blue, the others orange rings; returns the axes."""
-    from apmkit.plots import PALETTE
-
     for urban, style in (
         (True, {"marker": "o", "color": PALETTE["blue"], "label": "in cities"}),
         (False, {"marker": "D", "mfc": "none", "color": PALETTE["orange"], "mew": 1.8, "label": "outside cities"}),
@@ -185,20 +172,16 @@ def _places(ax, bonus: pd.DataFrame, x: str, y: str):
 
 def assumed_places(bonus: pd.DataFrame):
     """Figure: what was assumed of places - visits elsewhere and emergency visits of each practice."""
-    import matplotlib.pyplot as plt
-
     bonus = bonus.assign(elsewhere=100 * bonus["elsewhere"])
-    ax = _places(plt.subplots(figsize=(7.2, 3.8), layout="constrained")[1], bonus, "elsewhere", "emergency")
+    ax = _places(axes(None, 3.8), bonus, "elsewhere", "emergency")
     ax.set(xlabel="Visits that go to other family doctors, %", ylabel="Emergency visits per 1,000 patients")
     return ax
 
 
 def bonus_by_outside_use(bonus: pd.DataFrame):
     """Figure: the access bonus per physician by the share of visits elsewhere."""
-    import matplotlib.pyplot as plt
-
     bonus = bonus.assign(elsewhere=100 * bonus["elsewhere"])
-    ax = _places(plt.subplots(figsize=(7.2, 3.8), layout="constrained")[1], bonus, "elsewhere", "bonus")
+    ax = _places(axes(None, 3.8), bonus, "elsewhere", "bonus")
     ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.set(xlabel="Visits that go to other family doctors, %", ylabel="Access bonus, CAD per physician")
     return ax
@@ -206,11 +189,7 @@ def bonus_by_outside_use(bonus: pd.DataFrame):
 
 def link_intervals(links: pd.DataFrame):
     """Figure: rank correlation of the bonus kept with each measure, its interval, and the published direction."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
-    ax = plt.subplots(figsize=(7.2, 1 + 0.5 * len(links)), layout="constrained")[1]
+    ax = axes(None, 1 + 0.5 * len(links))
     rows = range(len(links))
     ax.hlines(rows, links["ci_low"], links["ci_high"], color=PALETTE["blue"], lw=2)
     ax.plot(links["correlation"], rows, "o", color=PALETTE["blue"])
@@ -218,8 +197,7 @@ def link_intervals(links: pd.DataFrame):
         ax.annotate(f"published: {published}", (1.02, row), xycoords=ax.get_yaxis_transform(), va="center",
                     fontsize="small", color=PALETTE["grey"], annotation_clip=False)  # fmt: skip
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(rows, list(links.index))
-    ax.set_ylim(len(links) - 0.5, -0.5)
+    name_rows(ax, list(links.index))
     ax.set_xlim(-1, 1)
     ax.set_xlabel("Rank correlation with the share of the access bonus that is kept")
     return ax
@@ -227,17 +205,12 @@ def link_intervals(links: pd.DataFrame):
 
 def kept_by_choice(choices: pd.DataFrame):
     """Figure: share of the highest bonus kept in cities and outside them, under each choice."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     shares, rows = 100 * choices, range(len(choices))
-    ax = plt.subplots(figsize=(7.2, 1.2 + 0.3 * len(choices)), layout="constrained")[1]
+    ax = axes(None, 1.2 + 0.3 * len(choices))
     ax.hlines(rows, shares["in cities"], shares["outside cities"], color=PALETTE["light"], lw=2)
     ax.plot(shares["in cities"], rows, "o", color=PALETTE["blue"], label="in cities")
     ax.plot(shares["outside cities"], rows, "D", mfc="none", mew=1.8, color=PALETTE["orange"], label="outside cities")
-    ax.set_yticks(rows, list(choices.index))
-    ax.set_ylim(len(choices) - 0.5, -0.5)
+    name_rows(ax, list(choices.index))
     ax.set_xlim(-2, 102)
     ax.set_xlabel("Share of the highest access bonus that practices keep, %")
     ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1, 1))

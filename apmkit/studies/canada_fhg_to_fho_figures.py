@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
 from apmkit.plots import PALETTE, event_study, name_ends
-from apmkit.plots.style import axes
+from apmkit.plots.style import axes, name_rows
 from apmkit.studies.canada_fhg_to_fho_words import signed
 from apmkit.studies.canada_fhg_to_fho_world import WAVES, YEARS, World, percent
 
@@ -62,8 +63,6 @@ def beside_truth(
     found: Mapping[str, Mapping[str, Estimate]], truths: Mapping[str, Mapping[str, float]], names: Mapping[str, str]
 ):
     """A panel for each scenario: estimates with intervals, and the truth of each estimator as a cross."""
-    import matplotlib.pyplot as plt
-
     rows = list(next(iter(found.values())))
     _, panels = plt.subplots(1, len(found), figsize=(7.8, 1.3 + 0.42 * len(rows)), layout="constrained", sharey=True)
     for ax, (scenario, estimates) in zip(np.atleast_1d(panels), found.items(), strict=True):
@@ -77,8 +76,7 @@ def beside_truth(
         ax.axvline(0, color=PALETTE["grey"], lw=0.9)
         ax.set_title(f"World of {scenario}", fontsize="small")
         ax.set_xlabel("Effect, percent")
-    ax.set_yticks(range(len(rows)), [textwrap.fill(names[name], 26) for name in rows], fontsize="small")
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+    name_rows(ax, [textwrap.fill(names[name], 26) for name in rows], fontsize="small")
     return np.atleast_1d(panels)[0]
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
+from apmkit.plots.style import PALETTE, axes, name_rows
 from apmkit.studies.canada_metro_acsc_equity_words import CONDITIONS, METHOD_WORDS, NAMES, PLACEBOS, Outcome
 
 
@@ -70,10 +72,6 @@ def gradients(rows: pd.DataFrame, used: pd.DataFrame):
     used : DataFrame
         From `changes`.
     """
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     areas = used.sort_values(["dose", "province"]).index
     columns = 5
     figure, panels = plt.subplots(
@@ -98,12 +96,8 @@ def gradients(rows: pd.DataFrame, used: pd.DataFrame):
 
 def indices(rows: pd.DataFrame, used: pd.DataFrame, name: str, measure: Outcome):
     """Figure: the outcome of every area in both periods with 95% intervals, in the order of dose."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     areas = used.sort_values(["dose", "province"]).index
-    ax = plt.subplots(figsize=(7.2, 0.8 + 0.3 * len(areas)), layout="constrained")[1]
+    ax = axes(None, 0.8 + 0.3 * len(areas))
     first, last = sorted(rows["first_fiscal_year"].unique())
     for start, colour, mark, shift in ((first, PALETTE["grey"], "o", 0.14), (last, PALETTE["blue"], "D", -0.14)):
         own = rows[rows["first_fiscal_year"] == start].set_index("area").loc[areas]
@@ -117,11 +111,7 @@ def indices(rows: pd.DataFrame, used: pd.DataFrame, name: str, measure: Outcome)
 
 def dose_figure(used: pd.DataFrame, estimate: Estimate, measure: Outcome, *, line: bool = True):
     """Figure: change of the outcome against the dose; areas with intervals, provinces named, the slope."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
-    ax = plt.subplots(figsize=(7.2, 4.4), layout="constrained")[1]
+    ax = axes(None, 4.4)
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
     spread = used.groupby("province").cumcount() - (used.groupby("province")["dose"].transform("size") - 1) / 2
     at = used["dose"] + 0.12 * spread
@@ -143,18 +133,13 @@ def dose_figure(used: pd.DataFrame, estimate: Estimate, measure: Outcome, *, lin
 
 def interval_rows(rows: Mapping[str, tuple[float, float, float]], xlabel: str, marked: tuple[str, ...] = ()):
     """Figure: estimates with 95% intervals, one row each; rows named in `marked` are orange."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
-    ax = plt.subplots(figsize=(7.2, 0.8 + 0.36 * len(rows)), layout="constrained")[1]
+    ax = axes(None, 0.8 + 0.36 * len(rows))
     for at, (name, (value, low, high)) in enumerate(rows.items()):
         colour = PALETTE["orange"] if name in marked else PALETTE["blue"]
         ax.plot([low, high], [at, at], color=colour, lw=1.6)
         ax.plot([value], [at], "o", color=colour, ms=6)
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(range(len(rows)), list(rows))
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+    name_rows(ax, list(rows))
     ax.set_xlabel(xlabel)
     return ax
 

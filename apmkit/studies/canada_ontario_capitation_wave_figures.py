@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
+from apmkit.plots.style import PALETTE, axes, broken_lines, name_ends
 from apmkit.studies.canada_bc_lfp_words import Measure
 from apmkit.studies.canada_ontario_capitation_wave_words import TREATED, effect_text
 
@@ -44,17 +46,13 @@ def share_lines(frame: pd.DataFrame, rise: pd.Series, points: int, start: int, l
     rise : Series
         From `share_rise`.
     """
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE, name_ends
-
     rows = frame[frame["alternative_share"].notna() & (frame["year"] <= last)]
     wide = rows.pivot(index="year", columns="province", values="alternative_share")
     moved = [name for name, value in rise.items() if value >= points and name != TREATED]
     colour = {name: PALETTE["orange"] if name in moved else PALETTE["light"] for name in wide} | {
         TREATED: PALETTE["blue"]
     }
-    ax = plt.subplots(figsize=(7.2, 4.6), layout="constrained")[1]
+    ax = axes(None, 4.6)
     for name in wide:
         ax.plot(wide.index, wide[name], color=colour[name], lw=2.6 if name == TREATED else 1.3)
     guessed = rows[rows["estimated"]]
@@ -70,14 +68,9 @@ def share_lines(frame: pd.DataFrame, rise: pd.Series, points: int, start: int, l
 
 def range_figure(estimate: Estimate, measure: Measure):
     """Figure: Ontario, its comparison, and the range of the donors, which no weighted average can leave."""
-    import matplotlib.pyplot as plt
-    import numpy as np
-
-    from apmkit.plots import PALETTE, broken_lines, name_ends
-
     panel, path = estimate.panel, estimate.details["path"].set_index("period")
     donors = panel.outcomes[np.isinf(panel.cohorts)]
-    ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
+    ax = axes(None)
     ax.fill_between(panel.periods, donors.min(axis=0), donors.max(axis=0), color=PALETTE["light"], alpha=0.45, lw=0)
     broken_lines(ax, path[["synthetic"]], color=PALETTE["orange"], lw=1.8, ls="--")
     broken_lines(ax, path[["treated"]], color=PALETTE["blue"], lw=2.4)
@@ -94,12 +87,8 @@ def range_figure(estimate: Estimate, measure: Measure):
 
 def starts_figure(starts: pd.DataFrame, estimate: Estimate, measure: Measure):
     """Figure: gaps found for pretended starts beside the gap for the true one."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     true, gap = estimate.panel.cohorts.min(), estimate.table["estimate"].iloc[0]
-    ax = plt.subplots(figsize=(7.2, 3.2), layout="constrained")[1]
+    ax = axes(None, 3.2)
     ax.plot(starts["start"], starts["estimate"], "o", color=PALETTE["grey"], ms=7, label="pretended start")
     ax.plot([true], [gap], "D", color=PALETTE["blue"], ms=9, label="start chosen")
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
@@ -112,11 +101,7 @@ def starts_figure(starts: pd.DataFrame, estimate: Estimate, measure: Measure):
 
 def dose_figure(points: pd.DataFrame, measure: Measure):
     """Figure: change of the outcome against the rise of the alternative share; one point per province."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
-    ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
+    ax = axes(None)
     for name, row in points.iterrows():
         colour = PALETTE["blue"] if name == TREATED else PALETTE["grey"]
         ax.plot(row["rise"], row["change"], "o", color=colour, ms=9 if name == TREATED else 6)

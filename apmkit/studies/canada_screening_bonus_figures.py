@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import pandas as pd
 
 from apmkit import plots
@@ -64,8 +65,6 @@ def both_series(series: pd.DataFrame, found: Estimate, last_period: str):
 
 def two_worlds(series: Mapping[str, pd.DataFrame], found: Mapping[str, Estimate], told: Mapping[str, Estimate]):
     """Figure: the eligible series of each world with the same analysis; `told` has the numbers to write."""
-    import matplotlib.pyplot as plt
-
     _, both = plt.subplots(1, 2, figsize=(7.2, 3.9), layout="constrained", sharey=True)
     for ax, (world, rows) in zip(both, series.items(), strict=True):
         path = found[world].details["series"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from apmkit.payment import ModelComparison, Practices
+from apmkit.plots.style import PALETTE, axes, name_rows
 from apmkit.studies.tables import table
 
 
@@ -31,10 +33,6 @@ def summary_table(as_ruled: pd.DataFrame, same_total: pd.DataFrame, money: str) 
 
 def sickness(practices: Practices, money: str):
     """Figure: mean risk of each practice against visits and fees per patient, which is what the simulation assumes."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     people = practices.n_patients
     risk, visits, fees = (practices.sums(practices.patient(name)) / people for name in ("risk_score", "visits", "fees"))
     _, both = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
@@ -48,12 +46,8 @@ def sickness(practices: Practices, money: str):
 
 def revenue_dots(comparison: ModelComparison):
     """Figure: revenue per patient of each practice under each model, with the mean as a line."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     revenue = comparison.revenue.div(comparison.practices.n_patients, axis=0)
-    ax = plt.subplots(figsize=(7.2, 1.2 + 0.6 * revenue.shape[1]), layout="constrained")[1]
+    ax = axes(None, 1.2 + 0.6 * revenue.shape[1])
     aside = 0.3 * (np.argsort(np.argsort(comparison.practices.index)) / max(len(revenue) - 1, 1) - 0.5)
     for row, (label, values) in enumerate(revenue.items()):
         colour = PALETTE["grey" if label == comparison.base else "blue"]
@@ -67,18 +61,13 @@ def revenue_dots(comparison: ModelComparison):
 
 def gap_dots(choices: pd.DataFrame, subject: str, money: str):
     """Figure: gain of practices with the sickest and the healthiest patients under each choice."""
-    import matplotlib.pyplot as plt
-
-    from apmkit.plots import PALETTE
-
     rows = range(len(choices))
-    ax = plt.subplots(figsize=(7.2, 1.3 + 0.3 * len(choices)), layout="constrained")[1]
+    ax = axes(None, 1.3 + 0.3 * len(choices))
     ax.hlines(rows, choices["healthiest"], choices["sickest"], color=PALETTE["light"], lw=2)
     for name, colour, marker in (("sickest", "orange", "D"), ("healthiest", "blue", "o")):
         ax.plot(choices[name], rows, marker, color=PALETTE[colour], label=f"fifth with the {name} patients")
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(rows, list(choices.index))
-    ax.set_ylim(len(choices) - 0.5, -0.5)
+    name_rows(ax, list(choices.index))
     ax.set_xlabel(f"Gain under {subject} over fees at the same total, {money} per patient")
     ax.legend(frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     return ax
