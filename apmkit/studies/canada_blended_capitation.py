@@ -332,7 +332,7 @@ STUDY = Study(
     Parameters=BlendedCapitationParameters,
     estimate=estimate,
     grid={
-        "rules_on": ("2012-04-01", "2019-04-01", "2024-05-01"),
+        "rules_on": ("2019-04-01", "2024-05-01"),  # those of 2012 pay these patients as those of 2019
         "outside_use": (0.1, 0.24, 0.4),
         "panel_size": (1400, 1888, 2400),
     },
