@@ -99,7 +99,7 @@ def love(estimate: Estimate, *, ax: Axes | None = None, limit: float = 0.1) -> A
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
     for side in (-limit, limit):
         ax.axvline(side, color=PALETTE["grey"], lw=0.8, ls=":")
-    ax.set_yticks(rows, table.index.astype(str))
+    ax.set_yticks(rows, [str(name).replace("_", " ") for name in table.index])
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlabel("Treated less untreated, in standard deviations")
     ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)

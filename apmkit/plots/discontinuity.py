@@ -101,7 +101,9 @@ def density(
         ax.fill_between(curve["running"], curve["ci_low"], curve["ci_high"], color=colour, alpha=0.2, lw=0)
     ax.set_ylim(bottom=0)
     _finish(ax, cutoff, label or running, f"Density, {100 * level:.6g}% bands")
-    ax.annotate(f"test of a jump: p = {test['p_value']:.3f}", (1, 1), xycoords="axes fraction", ha="right", va="bottom",
+    p = test["p_value"]
+    words = f"test of a jump: {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'}"
+    ax.annotate(words, (1, 1), xycoords="axes fraction", ha="right", va="bottom",
                 fontsize="small")  # fmt: skip
     return ax
 

@@ -252,6 +252,7 @@ def capitation_dial(table: pd.DataFrame, *, currency: str = "CAD", share: float 
         ax.axhline(0, color=PALETTE["grey"], lw=0.9)
         if share is not None:
             ax.axvline(100 * share, color=PALETTE["light"], lw=1.2, zorder=0)
+        ax.margins(y=0.13)  # two lines of words at a lowest end
         name_ends(ax, shares[-1], ends)
         ax.set_ylabel(label)
     both[1].set_xlabel("Share of fees that capitation replaces, %")
@@ -342,7 +343,7 @@ def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Ax
     colours = dict(zip(curves["spread"].unique(), _COLOURS, strict=False))
     chosen = curves["minimum_savings_rate"].where(curves["minimum"] == "chosen")
     for (spread, rate), line in curves.groupby(["spread", chosen.fillna(np.inf)], sort=False):
-        words = "minimum of the table" if np.isinf(rate) else f"minimum {100 * rate:g} %"
+        words = "minimum of the table" if np.isinf(rate) else f"minimum {100 * rate:g}%"
         style = {"color": colours[spread], "ls": "-" if np.isinf(rate) else "--"}
         line = line.sort_values("beneficiaries")
         ax.plot(line["beneficiaries"], 100 * line["chance_of_savings"], label=f"{spread}, {words}", **style)
@@ -362,7 +363,7 @@ def chance(curves: pd.DataFrame, observed: pd.DataFrame | None = None, *, ax: Ax
     ax.set_ylim(bottom=0)
     ax.set_xlabel("Assigned beneficiaries")
     ax.set_ylabel("Past the minimum savings rate, %")
-    ax.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(0, -0.15))
+    ax.legend(fontsize="small", frameon=False, loc="upper left", bbox_to_anchor=(0, -0.22))
     return ax
 
 

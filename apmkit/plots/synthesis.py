@@ -91,7 +91,15 @@ def funnel(estimate: Estimate, *, ax: Axes | None = None, label: str | None = No
     centre, foot = estimate.table["estimate"].iloc[0], 1.08 * studies["se"].max()
     ax.fill([centre, centre - 1.96 * foot, centre + 1.96 * foot], [0, foot, foot], color=PALETTE["light"], alpha=0.35)
     ax.axvline(centre, color=PALETTE["orange"], lw=1.2)
-    ax.annotate(" mean effect", (centre, foot), va="bottom", fontsize="small", color=PALETTE["orange"])
+    ax.annotate(
+        "mean effect",
+        (centre, foot),
+        xytext=(4, 5),
+        textcoords="offset points",
+        va="bottom",
+        fontsize="small",
+        color=PALETTE["orange"],
+    )
     ax.axvline(0, color=grey, lw=0.9)
     ax.scatter(studies["estimate"], studies["se"], color=PALETTE["blue"], s=34, zorder=3)
     ax.set_ylim(foot, 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.errors import ApmkitError
-from apmkit.plots.style import PALETTE, axes
+from apmkit.plots.style import PALETTE, PAPER, axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def outcomes(report: pd.DataFrame, *, ax: Axes | None = None, size: float = 0.05
         if (report["tier"] == tier).sum() > 1:
             text += f", joint {_p(report['tier_p_value'].iloc[row])}"
         ax.annotate(text, (0, y[row] - 1), xycoords=("axes fraction", "data"), xytext=(4, 0),
-                    textcoords="offset points", va="center", fontsize="small", weight="bold")  # fmt: skip
+                    textcoords="offset points", va="center", fontsize="small", weight="bold", bbox=PAPER)  # fmt: skip
     for height, p in zip(y, report["p_adjusted"], strict=True):
         ax.annotate(_p(p), (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize="small")
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)

@@ -23,6 +23,7 @@ def _dates(ax) -> None:
         ax.axvline(_years(quarter - 0.5), color=PALETTE["grey"], lw=0.9, ls=":")
         ax.annotate(name, (_years(quarter - 0.5), 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
                     textcoords="offset points", va="top", fontsize="small", color=PALETTE["grey"])  # fmt: skip
+    ax.margins(y=0.12)
 
 
 def _fit(ax, found: Estimate) -> None:

@@ -103,7 +103,7 @@ def cliff_figure(lines: pd.DataFrame):
         jump = np.abs(line["payment"].diff()) > 0.005
         ax.plot(100 * line["savings_rate"], 100 * line["payment"].mask(jump), color=PALETTE[colour], lw=2)
         name = f"Track {track}" if len(track) == 1 else track
-        ends[f"{name},\nminimum {100 * line['minimum'].iloc[0]:g} %"] = (
+        ends[f"{name},\nminimum {100 * line['minimum'].iloc[0]:g}%"] = (
             100 * line["payment"].iloc[-1], PALETTE[colour]
         )  # fmt: skip
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
@@ -158,7 +158,7 @@ def share_by_year(by_year: pd.DataFrame):
     ax.errorbar(years, share, bars, fmt="o", color="black", ms=5, label="published")
     ax.plot(years, 100 * by_year["share_past_centred"], "o", mfc="white", color="black", ls="none", ms=5,
             label="published, less the mean savings rate of the year")  # fmt: skip
-    ax.set_xticks(years)
+    ax.set_xticks(years[:: 1 + len(years) // 8])
     ax.set_ylim(0, 80 if share.max() < 75 else 100)
     ax.set(xlabel="Performance year", ylabel="Past the minimum savings rate,\n% of ACOs")
     name_ends(ax, years[-1], ends)

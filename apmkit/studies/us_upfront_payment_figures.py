@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from apmkit.payment.cash_flow import CashFlow
-from apmkit.plots import PALETTE, name_ends
+from apmkit.plots.style import PALETTE, PAPER, name_ends
 from apmkit.studies.us_upfront_payment import Start, label
 from apmkit.studies.us_upfront_payment_aco import MONTHS, YEARS
 
@@ -56,7 +56,8 @@ def arrivals(started: Start, months: int = 36):
         ax.set_xlabel("Month")
     for ax in grid.ravel():
         ax.yaxis.set_major_formatter("{x:,.0f}")
-    grid[0, 0].text(months, cost, "running costs ", fontsize="x-small", color=PALETTE["grey"], ha="right", va="bottom")
+    grid[0, 0].annotate("running costs", (months, cost), xytext=(0, 3), textcoords="offset points", fontsize="x-small",
+                        color=PALETTE["grey"], ha="right", va="bottom")  # fmt: skip
     return grid[-1, 0]
 
 
@@ -87,12 +88,14 @@ def totals(started: Start, table: pd.DataFrame):
     rows = table["pay"].rename(label)
     ax.barh(rows.index, rows, color=[COLOURS[model] for model in table.index])
     for where, value in enumerate(rows):
-        ax.text(value, where, f" {value:,.0f} ", va="center", ha="right", fontsize="small", color="white")
-    for cost, words, style, side in ((before, "costs before ", ":", "right"), (after, " with the nurse", "--", "left")):
+        ax.annotate(f"{value:,.0f}", (value, where), xytext=(4, 0), textcoords="offset points", va="center",
+                    fontsize="small", bbox=PAPER)  # fmt: skip
+    for cost, words, style, side in ((before, "costs before", ":", "right"), (after, "with the nurse", "--", "left")):
         ax.axvline(cost, color="black", lw=1, ls=style)
-        ax.text(cost, -0.65, words, fontsize="x-small", ha=side, va="bottom")
+        ax.annotate(words, (cost, -0.65), xytext=(-4 if side == "right" else 4, 0), textcoords="offset points",
+                    fontsize="x-small", ha=side, va="bottom")  # fmt: skip
     ax.set_ylim(len(rows) - 0.5, -1)
-    ax.set_xlim(right=1.12 * max(rows.max(), after))
+    ax.set_xlim(right=1.17 * max(rows.max(), after))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("Money of an average year, USD a physician")
@@ -149,9 +152,14 @@ def advance_by_savings(savings: pd.DataFrame, minimum: float, chosen: float):
     ends["never paid back"] = (savings["balance"].iloc[-1] / 1e6, PALETTE["grey"])
     ax.axvline(100 * minimum, color=PALETTE["light"], lw=1)
     top = ax.get_ylim()[1]
-    ax.text(100 * minimum, top, " minimum savings rate", fontsize="x-small", color=PALETTE["grey"], va="top")
     ax.axvline(100 * chosen, color=PALETTE["grey"], lw=1, ls=":")
-    ax.text(100 * chosen, 0, " this page", fontsize="x-small", color=PALETTE["grey"], va="bottom")
+    # Each name on the side away from the other line.
+    for at, words, left in (
+        (minimum, "minimum savings rate", minimum <= chosen),
+        (chosen, "this page", minimum > chosen),
+    ):
+        ax.annotate(words, (100 * at, top), xytext=(-4 if left else 4, 0), textcoords="offset points", va="top",
+                    ha="right" if left else "left", fontsize="x-small", color=PALETTE["grey"])  # fmt: skip
     name_ends(ax, rate[-1], ends)
     ax.set_xlabel("Savings of the ACO in each year, % of the benchmark")
     ax.set_ylabel("In five years, million USD")
