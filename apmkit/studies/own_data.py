@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -101,7 +102,12 @@ class OwnData:
         """
         there = self.columns()
         if missing := [column for column in columns if column not in there]:
-            raise OwnDataError(f"{self.name} has no column {missing[0]!r}: the columns are {', '.join(there)}.")
+            semicolons = ": save it with commas in place of semicolons" if len(there) == 1 and ";" in there[0] else ""
+            raise OwnDataError(
+                f"{self.name} has no column {missing[0]!r}: the columns are {', '.join(there)}{semicolons}."
+            )
+        if twice := [column for column in columns if there.count(column) > 1]:
+            raise OwnDataError(f"{self.name} has two columns {twice[0]!r}: rename one.")
         return _read(self, tuple(dict.fromkeys(columns)), self.checksum()).copy()
 
 
@@ -122,16 +128,34 @@ def _read(data: OwnData, columns: tuple[str, ...] | None, checksum: str) -> pd.D
         )
     try:
         if kind in _TEXT:
-            chosen = {"nrows": 0} if columns is None else {"usecols": list(columns)}
-            kinds = dict.fromkeys(data.text, str)
-            return pd.read_csv(data.path, sep="\t" if kind == ".tsv" else ",", dtype=kinds, **chosen)
+            return _read_text(data, columns, "\t" if kind == ".tsv" else ",")
         with _connected(data, kind) as connection:
             rows = connection.read_parquet(str(data.path)) if kind in _PARQUET else connection.table(_quoted(data))
             return (rows.limit(0) if columns is None else rows.select(*map(duckdb.ColumnExpression, columns))).df()
     except duckdb.CatalogException:
         raise OwnDataError(f"{data.path.name} has no table {data.table!r}: it has {_tables(data)}.") from None
+    except UnicodeDecodeError:
+        raise OwnDataError(f"{data.name} is no text in UTF-8: save it as CSV UTF-8.") from None
+    except pd.errors.ParserWarning:
+        raise OwnDataError(
+            f"{data.name} has more values in its first row than names of columns: put values that have a comma into "
+            "quotation marks, or write decimals with a point."
+        ) from None
     except (duckdb.Error, ValueError, OSError) as error:  # what pandas says of a broken or foreign text is a ValueError
         raise OwnDataError(f"{data.name} cannot be read as {kind[1:]} ({_reason(error)}): give another file.") from None
+
+
+def _read_text(data: OwnData, columns: tuple[str, ...] | None, separator: str) -> pd.DataFrame:
+    import pandas as pd
+
+    how = {"sep": separator, "encoding": "utf-8-sig"}
+    if columns is None:  # names as they are written: read_csv would rename the second of two that are the same
+        return pd.DataFrame(columns=pd.read_csv(data.path, header=None, nrows=1, dtype=str, **how).iloc[0].fillna(""))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        # Every column, though few are asked for: else a row with a value too many would lose it without a word.
+        rows = pd.read_csv(data.path, dtype=dict.fromkeys(data.text, str), index_col=False, **how)
+    return rows[list(columns)]
 
 
 def _connected(data: OwnData, kind: str) -> duckdb.DuckDBPyConnection:

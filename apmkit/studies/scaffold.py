@@ -150,11 +150,29 @@ def _check(data: OwnData, columns: Mapping[str, str], outcomes: Sequence[str]) -
             f"Column {twice[0]!r} is named twice: unit, time, outcome and the others are different columns."
         )
     frame: pd.DataFrame = data.load([*columns.values(), *outcomes])
+    for name in (column for column in used if column != columns["unit"]):
+        _check_numbers(data, frame[name])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DesignWarning)  # the study shows them as notes each time it runs
         for outcome in outcomes:
             panel = apm.Panel(frame, outcome=outcome, **columns)
             apm.callaway_santanna(panel, control="not_yet_treated", base_period="universal").aggregate("simple")
+
+
+def _check_numbers(data: OwnData, column: pd.Series) -> None:
+    """Refuse text among numbers by the cell that holds it; `Panel` could only name the column."""
+    import pandas as pd
+
+    if not pd.api.types.is_string_dtype(column):
+        return
+    wrong = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+    if wrong.any():
+        first = wrong.idxmax()
+        more = f", and text in {wrong.sum() - 1} more rows" if wrong.sum() > 1 else ""
+        raise StudyError(
+            f"Column {column.name!r} of {data.name} holds {column[first]!r} in row {first + 1} of the data{more}: "
+            "write numbers without signs and separators, whole years, 0 and 1, or leave a cell empty."
+        )
 
 
 def _words(column: str) -> str:

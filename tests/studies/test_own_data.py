@@ -38,6 +38,13 @@ def test_what_load_gives_can_be_changed_without_harm(data):
     assert data.load(["year"])["year"].tolist() == [2020, 2021]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
+    data = OwnData(str(tmp_path / "x.csv"))
+    data.path.write_text("a,b\n1,2\n", encoding="utf-8-sig")
+    assert data.columns() == ["a", "b"]
+    assert data.load(["a"])["a"].tolist() == [1]
+
+
 def test_a_changed_file_is_read_again(tmp_path):
     data = OwnData(str(tmp_path / "x.csv"))
     data.path.write_text("a\n1\n")
@@ -57,7 +64,16 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are(data):
         ("absent.csv", None, "absent.csv cannot be read (No such file or directory): put the file there"),
         ("x.xlsx", b"PK", "x.xlsx ends in .xlsx: give a .csv, .tsv, .parquet or .duckdb file."),
         ("x.csv", b"", "x.csv cannot be read as csv (No columns to parse from file): give another file."),
-        ("x.csv", b"\xff\xfe\x00a", "x.csv cannot be read as csv ("),
+        ("x.csv", "clinic\n".encode("utf-16"), "x.csv is no text in UTF-8: save it as CSV UTF-8."),
+        ("x.csv", b"clinic\nZo\xeb\n", "x.csv is no text in UTF-8: save it as CSV UTF-8."),
+        (
+            "x.csv",
+            b"clinic;net $\n007;5\n",
+            "the columns are clinic;net $: save it with commas in place of",
+        ),
+        ("x.csv", b"clinic,clinic\n1,2\n", "x.csv has two columns 'clinic': rename one."),
+        ("x.csv", b"clinic,a\n007,1,5\n", "x.csv has more values in its first row than names of columns"),
+        ("x.csv", b"clinic,a\n007,1\n008,1,5\n", "x.csv cannot be read as csv (Error tokenizing data"),
         ("x.parquet", b"no parquet", "x.parquet cannot be read as parquet ("),
         ("x.duckdb", b"no database" * 999, "x.duckdb cannot be read as a database ("),
     ],
@@ -67,7 +83,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(tmp_path, name, con
     if content is not None:
         data.path.write_bytes(content)
     with pytest.raises(OwnDataError) as refused:
-        data.columns()
+        data.load(["clinic"])
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
 

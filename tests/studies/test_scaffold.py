@@ -144,8 +144,14 @@ def test_what_cannot_work_is_refused_in_a_sentence_before_anything_is_written(cl
             "Columns 'clinic' and 'year' repeat in 1 row, first clinic '000' in 2014",
         ),
         (lambda f: f.assign(visits=f["visits"].where(f.index != 3)), "Column 'visits' is missing in 1 of 480 rows"),
-        (lambda f: f.assign(visits="many"), "Column 'visits' is of type str, first value 'many': it must be numeric"),
-        (lambda f: f.assign(year="y" + f["year"].astype(str)), "Column 'year' is of type str, first value 'y2014'"),
+        (
+            lambda f: f.assign(visits=f["visits"].astype(object).mask(f.index == 7, "n/a ")),
+            "Column 'visits' of clinics.csv holds 'n/a ' in row 8 of the data: write numbers without signs",
+        ),
+        (
+            lambda f: f.assign(year=f["year"].astype(str) + "-01-01"),
+            "Column 'year' of clinics.csv holds '2014-01-01' in row 1 of the data, and text in 479 more rows: write",
+        ),
         (lambda f: f.assign(start=f["start"].mask(f.index == 0, 2016)), "Column 'start' changes within 1 unit"),
         (lambda f: f.assign(start=2014), "No unit of 'visits' starts treatment after the first period"),
         (lambda f: f.iloc[:0], "The data have no rows"),
@@ -212,7 +218,8 @@ def test_in_a_clone_the_new_study_runs_its_tests_pass_and_the_result_names_the_f
         with duckdb.connect(str(data)) as connection:
             connection.register("frame", frame)
             connection.execute('CREATE TABLE "all clinics" AS SELECT * FROM frame')
-    elif kind == "parquet":
+    elif kind == "parquet":  # without units never treated some estimators have no answer, and the notebook says so
+        frame = frame[frame["start"].notna()]
         duckdb.from_df(frame).write_parquet(str(data))
     else:
         frame.to_csv(data, index=False)
