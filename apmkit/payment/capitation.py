@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from numbers import Real
 from pathlib import Path
 
@@ -192,6 +193,7 @@ class CapitationSchedule:
         return f"ages {first:g} and over of sex {sex}" if pd.isna(last) else f"ages {first:g} to {last:g} of sex {sex}"
 
 
+@lru_cache(maxsize=32)
 def illustrative_schedule(base_rate: float) -> CapitationSchedule:
     """The shape that ships with apmkit, for teaching: relative use of family doctors by age and sex.
 

@@ -164,7 +164,7 @@ def sweep(
     with new_folder(runs_folder(out), f"{study.name}-sweep", [p.plain() for p in sets]) as (folder, final):
         records = []
         try:
-            records.extend(in_workers(_estimate, study, sets, jobs=jobs, progress=progress))
+            records.extend(in_workers(estimated, study, sets, jobs=jobs, progress=progress))
         except BrokenProcessPool:
             lost = "A worker process died, perhaps for want of memory: sweep fewer sets or use fewer jobs."
             records += [_without_result(study, parameters, error=lost) for parameters in sets[len(records) :]]
@@ -209,7 +209,8 @@ def _write(folder: Path, records: list[dict[str, Any]]) -> None:
     to_frame(records).to_csv(folder / "results.csv", index=False)
 
 
-def _estimate(study: Study, parameters: Parameters) -> dict[str, Any]:
+def estimated(study: Study, parameters: Parameters) -> dict[str, Any]:
+    """The record of one set, with `warnings`; one that failed holds `error`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
