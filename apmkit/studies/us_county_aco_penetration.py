@@ -305,7 +305,7 @@ def balance(used: Counties, parameters: CountyPenetrationParameters) -> dict[str
         "cost of 2011": frame["cost"],
         "growth of cost, 2007 to 2011": 100 * np.log(used.cost[:, base] / used.cost[:, first]),
         "Medicare Advantage share of 2011": frame["ma_share"],
-        "its change, 2007 to 2011": used.ma_share[:, base] - used.ma_share[:, first],
+        "change of the Medicare Advantage share, 2007 to 2011": used.ma_share[:, base] - used.ma_share[:, first],
         "mean age of 2011": frame["average_age"],
         "size (log of beneficiaries)": np.log(frame["ffs_beneficiaries"]),
     }

@@ -15,6 +15,7 @@ from apmkit.plots.style import PALETTE, axes
 from apmkit.studies.tables import table as table
 from apmkit.studies.us_county_aco_penetration import (
     BEFORE,
+    POINTS,
     UNITS,
     CountyPenetrationParameters,
     mass,
@@ -67,10 +68,12 @@ def curves(levels: Estimate, slopes: Estimate, parameters: CountyPenetrationPara
     unit = UNITS[parameters.scale]
     _, (left, right) = plt.subplots(1, 2, figsize=(9.4, 4.0), layout="constrained")
     plots.dose_response(levels, ax=left, dose_label="Assigned in 2014, %", label=f"Change against none, {unit}")
-    plots.dose_response(slopes, ax=right, dose_label="Assigned in 2014, tens of %", label=f"For 10 points more, {unit}")
+    plots.dose_response(slopes, ax=right, dose_label="Assigned in 2014, %", label=f"For 10 points more, {unit}")
     left.set_title("Level: needs parallel trends")
     right.set_title("Slope: needs strong parallel trends")
     right.get_legend().remove()
+    # Slopes are per ten points because their dose is in tens.
+    right.xaxis.set_major_formatter(lambda tens, _: f"{POINTS * tens:g}")
     return left
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+import apmkit as apm
 from apmkit.estimate import Estimate
 from apmkit.studies.us_county_aco_penetration import UNITS, CountyPenetrationParameters
 from apmkit.words import rounded
@@ -108,6 +109,16 @@ def curve_sentence(levels: Estimate, cost: float, parameters: CountyPenetrationP
     return (
         f"At a dose of {row.dose:.0f} percent the level, spread over the assigned alone, would be a change of "
         f"{share:.0f} percent in their cost."
+    )
+
+
+def evaluated_words(cost: float) -> str:
+    """What McWilliams et al. (2016) found on patients of the first two cohorts, beside the mean cost of counties."""
+    effects = apm.load("published_effects").set_index("id").loc[["US043", "US044"], "estimate"]
+    return (
+        f"{effects.iloc[0]:.0f} dollars a patient in 2013 for ACOs that began in 2012 and {effects.iloc[1]:.0f} for "
+        f"those of 2013, {100 * effects.iloc[0] / cost:.1f} and {100 * effects.iloc[1] / cost:.1f} percent of the mean "
+        "cost here"
     )
 
 

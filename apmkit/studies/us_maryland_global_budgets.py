@@ -74,11 +74,11 @@ class MarylandParameters(Parameters):
                     "leave_out_years concerns the years from 2020 on: it needs model=total_cost_of_care; "
                     "the file by county ends in 2017"
                 )
-        before = max(self.start - self.from_year, 0)
-        if before < _FEWEST_BEFORE:
+        latest = self.start - _FEWEST_BEFORE
+        if self.from_year > latest:
             raise ValueError(
-                f"first_year={self.first_year} leaves {before} year{'' if before == 1 else 's'} before {self.start} and "
-                f"{_FEWEST_BEFORE} are needed; give {self.start - _FEWEST_BEFORE} or earlier"
+                f"first_year={self.first_year} leaves fewer than {_FEWEST_BEFORE} years before {self.start}; "
+                f"give {latest} or earlier"
             )
         return self
 

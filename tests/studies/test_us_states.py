@@ -93,7 +93,7 @@ def test_published_standard_errors_are_consistent_with_their_intervals():
     [
         ({"outcome": "ed_visits"}, "it needs model=total_cost_of_care"),
         ({"leave_out_years": ("2020",)}, "the file by county ends in 2017"),
-        ({"first_year": 2012}, "leaves 2 years before 2014 and 3 are needed; give 2011 or earlier"),
+        ({"first_year": 2012}, "leaves fewer than 3 years before 2014; give 2011 or earlier"),
     ],
 )
 def test_maryland_refuses_what_the_files_cannot_answer(values, message):
