@@ -82,7 +82,7 @@ def _ends(axis) -> list[str]:
     """The first and the last number that the axis shows."""
     low, high = sorted(axis.get_view_interval())
     ticks = [at for at in axis.get_major_locator()() if low <= at <= high]
-    texts = [text for text in axis.get_major_formatter().format_ticks(ticks) if text]
+    texts = [text for text in map(str, axis.get_major_formatter().format_ticks(ticks)) if text]
     return [text.replace("$\\mathdefault{", "").replace("}$", "") for text in (texts[0], texts[-1])] if texts else []
 
 
