@@ -279,8 +279,8 @@ def place_sentence(sets: pd.DataFrame, estimate: Estimate, measure: Measure) -> 
     ends = {"upper": lower, "lower": higher}
     end = next((f" So this gap is near the {name} end." for name, n in ends.items() if n >= 0.8 * len(gaps)), "")
     return (
-        f"Over {len(gaps)} sets of choices that can be defended it runs from {measure.span(gaps)}; {lower} are lower "
-        f"and {higher} higher.{end}"
+        f"Over {len(gaps)} sets of choices that can be defended the gap runs from {measure.span(gaps)}; {lower} are "
+        f"lower and {higher} higher.{end}"
     )
 
 

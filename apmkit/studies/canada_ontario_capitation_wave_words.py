@@ -129,7 +129,10 @@ def moved_sentence(rise: pd.Series, points: int) -> str:
     told = f"The share of {TREATED} rose by {rise[TREATED]:.0f} percentage points"
     if moved.empty:
         return f"{told}; that of no other province rose by {points} or more."
-    return f"{told}. So did that of other provinces, by {points} points or more: {listed}."
+    return (
+        f"{told}. So did that of other provinces, by {points} points or more: {listed}. They are treated too, by "
+        "reforms of their own."
+    )
 
 
 def effect_text(row) -> str:

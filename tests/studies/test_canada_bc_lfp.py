@@ -246,8 +246,8 @@ def test_the_place_among_all_sets_is_counted_and_named_where_it_is_near_an_end(d
     gap = estimate.table["estimate"].item()
     sets = pd.DataFrame({"estimate": [*np.linspace(gap - 90, gap - 10, 9), gap, gap + 5, np.nan]})
     assert place_sentence(sets, estimate, measure) == (
-        f"Over 11 sets of choices that can be defended it runs from CAD {gap - 90:.0f} to CAD {gap + 5:.0f} a person; "
-        "9 are lower and 1 higher. So this gap is near the upper end."
+        f"Over 11 sets of choices that can be defended the gap runs from CAD {gap - 90:.0f} to CAD {gap + 5:.0f} a "
+        "person; 9 are lower and 1 higher. So this gap is near the upper end."
     )
     assert place_sentence(sets.iloc[6:], estimate, measure).endswith("3 are lower and 1 higher.")
 

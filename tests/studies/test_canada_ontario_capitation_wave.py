@@ -123,6 +123,12 @@ def test_the_contrast_is_the_rise_less_the_weighted_rise_of_donors(default):
     assert f"{mixed['own'] - mixed['comparison']:.1f} points" in default.sentences[2]
 
 
+def test_provinces_that_moved_are_named_where_there_are_any():
+    rise = pd.Series({"Ontario": 25.0, "New Brunswick": 18.0, "Quebec": 3.0})
+    assert words.moved_sentence(rise, 5).endswith("New Brunswick (18). They are treated too, by reforms of their own.")
+    assert words.moved_sentence(rise, 20).endswith("that of no other province rose by 20 or more.")
+
+
 def test_ontario_is_outside_the_donors_in_the_years_in_which_it_is_highest(default):
     outside = wave.outside_range(default.estimates[default.headline].panel)
     wide = wave.province_years().pivot(index="year", columns="province", values="payments_per_capita").loc[1999:2001]
