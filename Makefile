@@ -7,7 +7,7 @@ BROWSER := $(VENV)/installed-browser
 CHROMIUM := /usr/bin/chromium
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-slow agreement check-book lint clean
+.PHONY: help book test test-slow agreement check-book check-links lint clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ check-book: $(BROWSER) ## run every notebook, build every page, check the pages 
 	@test -x $(CHROMIUM) || { echo "Error: $(CHROMIUM) is missing; install it with: apt-get install chromium" >&2; exit 2; }
 	$(BIN)/apmkit book --all
 	$(BIN)/python -m pytest -n auto -m browser tests/book
+
+check-links: $(INSTALLED) ## list the links that lead out of the built book, and ask each (needs a network)
+	@$(BIN)/python tests/book/external_links.py
 
 lint: $(INSTALLED) ## check style with ruff
 	$(BIN)/ruff check
