@@ -14,6 +14,7 @@ from apmkit import datasets
 from apmkit.errors import ApmkitError, DesignWarning
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study, StudyError
+from apmkit.words import rounded
 
 OUTCOMES = {
     "spending_growth": ("growth of spending per beneficiary", "percentage points"),
@@ -75,6 +76,11 @@ class SavingsThresholdParameters(Parameters):
             raise ValueError(
                 f"last_year={self.last_year} has no next year in the data, which end in {latest}; give {latest - 1} or "
                 "earlier, or add a newer file with 'apmkit datasets add mssp FILE'"
+            )
+        if min(years) + self.years_after > latest:
+            raise ValueError(
+                f"years_after={self.years_after} leads from {min(years)} beyond {latest}, the last year in the data; "
+                "lower it or give an earlier first_year"
             )
         return self
 
@@ -329,8 +335,15 @@ def estimate(parameters: SavingsThresholdParameters) -> Result:
     chosen = select(aco_years(parameters.years_after), parameters)
     found = jump(chosen, parameters)
     name, unit = outcome_words(parameters.outcome, parameters.years_after), OUTCOMES[parameters.outcome][1]
-    cause = "being paid" if parameters.effect == "paid" else "passing the minimum savings rate"
-    sentence = found.sentence(f"Effect of {cause} on the {name}", unit=unit)
+    cause = "Being paid" if parameters.effect == "paid" else "Passing the minimum savings rate"
+    row = found.table.iloc[0]
+    if row.ci_low <= 0 <= row.ci_high:
+        sentence = found.sentence(f"Effect of {cause.lower()} on the {name}", unit=unit)
+    else:
+        way = "lowered" if row.estimate < 0 else "raised"
+        near, far = (rounded(value, row.se) for value in sorted(np.abs([row.ci_low, row.ci_high])))
+        size = rounded(abs(row.estimate), row.se)
+        sentence = f"{cause} {way} the {name} by {size} {unit} (95% CI {near} to {far})."
     notes = [
         "The answer is for ACOs at the minimum savings rate, not for those far above or below it.",
         "Outcomes are less the mean of all ACOs of the settled year.",

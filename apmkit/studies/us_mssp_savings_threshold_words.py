@@ -23,14 +23,6 @@ def interval(found: Estimate) -> str:
     return f"{rounded(row.estimate, row.se)} (95% CI {low} to {high})"
 
 
-def verdict(found: Estimate) -> str:
-    """Whether the interval holds zero."""
-    row = found.table.iloc[0]
-    if row.ci_low <= 0 <= row.ci_high:
-        return "The interval includes zero: no effect is shown, and none is ruled out within it."
-    return "The interval excludes zero."
-
-
 def comparison_sentence(plain: Estimate, found: Estimate, parameters: SavingsThresholdParameters) -> str:
     """The plain difference of paid and unpaid beside the jump."""
     name, unit = outcome_words(parameters.outcome, parameters.years_after), OUTCOMES[parameters.outcome][1]
@@ -116,7 +108,7 @@ def policy_sentence(found: Estimate, parameters: SavingsThresholdParameters) -> 
         low, high = rounded(row.ci_low, row.se), rounded(row.ci_high, row.se)
         return (
             f"Nothing here shows that the payment itself moved the {name}. An effect between {low} and {high} {unit} "
-            "stays possible, which includes effects that a payer would care about."
+            "stays possible."
         )
     direction = "lower" if row.estimate < 0 else "higher"
     return f"ACOs at the minimum that were paid had a {direction} {name} than those that just missed it."

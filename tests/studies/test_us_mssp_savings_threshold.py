@@ -101,6 +101,11 @@ def test_sentences_follow_their_numbers():
     assert "does not jump" in words.density_sentence(pd.Series({"p_value": 0.5}))
 
 
+def test_a_clear_effect_is_not_called_a_change_of_an_effect():
+    told = STUDY.run(STUDY.parameters(outcome="leaves", years_after=3)).sentences[0]
+    assert told.startswith("Being paid lowered the chance of having left the program the third year after by ")
+
+
 def test_tables_of_parts_adjust_for_their_number(frame):
     parts, too_small = threshold.subgroups(frame, STUDY.parameters())
     table = figures.estimates_table(parts, "ACO-years")
@@ -115,6 +120,7 @@ def test_tables_of_parts_adjust_for_their_number(frame):
         ({"first_year": 2022, "last_year": 2020}, "keep no year"),
         ({"bandwidth": 9}, "number from 0.4 to 3"),
         ({"years_after": 4}, "number from 1 to 3"),
+        ({"years_after": 3, "first_year": 2021}, "beyond 2023, the last year in the data"),
     ],
 )
 def test_parameters_that_cannot_be_used_are_refused_in_one_sentence(values, message):
