@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 from apmkit.studies.webpage import plain_markdown, to_html
 
@@ -73,6 +74,14 @@ def test_glued_figure_is_shown_in_place():
     shown = plain_markdown("```{glue:figure} figure\n:name: fig\nThe caption.\n```", VALUES)
     assert 'src="data:image/png;base64,aGVsbG8="' in shown
     assert "The caption." in shown
+
+
+def test_figure_keeps_its_words_and_no_text_of_theirs_is_markup():
+    data, words = {"image/svg+xml": "<svg xmlns='http://www.w3.org/2000/svg'/>"}, 'Costs "rise" <b>'
+    figure = v4.new_output("display_data", data=data, metadata={"image/svg+xml": {"alt": words}})
+    shown = page(v4.new_code_cell("1", outputs=[figure]))
+    assert BeautifulSoup(shown, "html.parser").img["alt"] == words
+    assert "<b>" not in shown
 
 
 def test_tags_fold_or_remove_cells_as_in_the_book():
