@@ -33,7 +33,7 @@ def inference_table(estimate: Estimate, digits: int) -> pd.DataFrame:
 
 
 def index_table(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
-    """Rate, slope index and relative index of each area and period with 95% intervals.
+    """Slope index and relative index of each area, one column a period, with 95% intervals.
 
     Parameters
     ----------
@@ -42,24 +42,19 @@ def index_table(rows: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     used : DataFrame
         From `changes`; its doses order the areas.
     """
-    rows = rows.assign(dose=rows["area"].map(used["dose"])).sort_values(["dose", "area", "first_fiscal_year"])
-    half = 1.96 * rows["slope_index_se"]
-    low, high = (np.exp(rows["relative_index"] + side * 1.96 * rows["relative_index_se"]) for side in (-1, 1))
-    ratio = np.exp(rows["relative_index"])
-    period = [f"{a}-{(a + 1) % 100:02d} to {b}-{(b + 1) % 100:02d}" for a, b in
-              rows[["first_fiscal_year", "last_fiscal_year"]].itertuples(index=False)]  # fmt: skip
-    slopes = zip(rows["slope_index"], rows["slope_index"] - half, rows["slope_index"] + half, strict=True)
-    return pd.DataFrame(
-        {
-            "Area": rows["area"].to_numpy(),
-            "Years": period,
-            "Rate": rows["rate"].to_numpy(),
-            "Slope index (95% interval)": [f"{a:,.0f} ({b:,.0f} to {c:,.0f})" for a, b, c in slopes],
-            "Relative index (95% interval)": [
-                f"{a:.2f} ({b:.2f} to {c:.2f})" for a, b, c in zip(ratio, low, high, strict=True)
-            ],
-        }
-    )
+    columns = {}
+    for name, short, write in (
+        ("slope_index", "Slope index", "{:,.0f} ({:,.0f} to {:,.0f})"),
+        ("relative_index", "Relative index", "{:.2f} ({:.2f} to {:.2f})"),
+    ):
+        for start, period in rows.set_index("area").groupby("first_fiscal_year"):
+            ends = [period[name] + side * 1.96 * period[f"{name}_se"] for side in (0, -1, 1)]
+            values = np.exp(ends) if name == "relative_index" else ends
+            columns[f"{short} from {start}-{(start + 1) % 100:02d}"] = pd.Series(
+                [write.format(*three) for three in zip(*values, strict=True)], period.index
+            )
+    table = pd.DataFrame(columns).fillna("").rename_axis("Area").reset_index()
+    return table.sort_values("Area", key=lambda area: area.map(used["dose"]), kind="stable", ignore_index=True)
 
 
 def gradients(rows: pd.DataFrame, used: pd.DataFrame):

@@ -131,8 +131,10 @@ def _findings(table: pd.DataFrame, groups: dict[str, pd.DataFrame], here: str, d
     found = [f"**{plain(in_words(groups[here]))}**"]
     if default["axis"] == here:
         estimates = groups[here]["estimate"].dropna()
+        others = len(estimates) - 1
         lower = (estimates < default["estimate"]).sum()
-        found[0] += f" {lower} of the {len(estimates) - 1} other sets give a lower number than the defaults."
+        count = {0: "None", others: "All"}.get(lower, str(lower))
+        found[0] += f" {count} of the {others} other sets give a lower number than the defaults."
     others = [f"* {plain(in_words(rows))}" for axis, rows in groups.items() if axis != here]
     if len(others) > _NAMED:
         found.append(f"{len(others)} other outcomes and units have curves of their own, which the menus below show.")

@@ -13,7 +13,7 @@ from apmkit.studies.sweep import combinations, sweep
 def shown(monkeypatch, tmp_path):
     """What is displayed, in its order."""
     found = []
-    monkeypatch.setattr("IPython.display.display", found.append)
+    monkeypatch.setattr("IPython.display.display", lambda shown, metadata=None: found.append(shown))
     monkeypatch.setattr(specifications, "_kept_in", lambda: tmp_path / "grids")
     yield found
     get_reusable_executor().shutdown(wait=True)
@@ -57,7 +57,7 @@ def test_a_run_that_is_no_set_of_the_grid_says_so_and_marks_the_defaults(study, 
     text, figure = shown
     assert "`scale=1.0`" in text.data
     assert "This run has `scale=2.0` and is not among them." in text.data
-    assert "0 of the 2 other sets give a lower number than the defaults." in text.data
+    assert "None of the 2 other sets give a lower number than the defaults." in text.data
     assert [note.get_text() for note in figure.axes[0].texts] == ["default"]
     studies.show_what_if(study, study.parameters(scale=2))
     assert '"start":0' in shown[-1].data
