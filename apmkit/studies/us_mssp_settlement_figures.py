@@ -40,20 +40,28 @@ def years_table(years: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def exceptions_table(exceptions: pd.DataFrame) -> pd.DataFrame:
-    """Every exception; those whose amounts differ come first."""
+def exceptions_table(exceptions: pd.DataFrame, many: int = 10) -> pd.DataFrame:
+    """The exceptions, those whose amounts differ first; a reason shared by many that agree has one row."""
     ordered = exceptions.sort_values(["agrees", "year", "aco_id"])
-    return pd.DataFrame(
+    shared = ordered.groupby("reason")["agrees"].transform("size").ge(many) & ordered["agrees"]
+    alone = ordered[~shared]
+    rows = pd.DataFrame(
         {
-            "Year": ordered["year"],
-            "ACO": ordered["aco_name"] + " (" + ordered["aco_id"] + ")",
-            "Track": ordered["track"],
-            "Published, USD": ordered["published"],
-            "Rebuilt, USD": ordered["rebuilt"],
-            "Agree": ordered["agrees"].map({True: "yes", False: "no"}),
-            "Reason": ordered["reason"],
+            "Year": alone["year"].astype(str),
+            "ACO": alone["aco_name"] + " (" + alone["aco_id"] + ")",
+            "Track": alone["track"],
+            "Published, USD": alone["published"],
+            "Rebuilt, USD": alone["rebuilt"],
+            "Agree": alone["agrees"].map({True: "yes", False: "no"}),
+            "Reason": alone["reason"],
         }
     )
+    together = [
+        {"Year": f"{part['year'].min()} to {part['year'].max()}", "ACO": f"{len(part)} ACO-years", "Agree": "yes",
+         "Track": ", ".join(sorted(part["track"].unique())), "Reason": reason}
+        for reason, part in ordered[shared].groupby("reason", sort=False)
+    ]  # fmt: skip
+    return pd.concat([rows, pd.DataFrame(together, columns=rows.columns)], ignore_index=True)
 
 
 def steps_table(steps: pd.DataFrame) -> pd.DataFrame:

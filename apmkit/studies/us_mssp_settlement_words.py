@@ -51,7 +51,10 @@ def apart(lag: int) -> str:
 def persistence_sentence(estimate: Estimate, lag: int) -> str:
     """How far a savings rate lasts, within and across agreements where both can be told."""
     terms = estimate.table["term"].tolist()
-    text = f"Savings rates of the same ACO {apart(lag)} correlate at {_interval(estimate, terms[0])}."
+    text = (
+        f"Savings rates of the same ACO {apart(lag)}, each less the mean of its year, correlate at "
+        f"{_interval(estimate, terms[0])}."
+    )
     if "one less two agreements" in terms:
         values = estimate.table.set_index("term")["estimate"]
         text += (

@@ -100,7 +100,10 @@ def test_every_cheque_is_rebuilt_and_all_that_differ_are_exceptions(frame, defau
     found = mssp.reconcile_mssp(frame)
     differ = ~(found.rows["within_rounding"] | found.rows["within_0.1%"])
     assert set(found.rows.loc[differ, "aco_id"]) <= set(found.exceptions.loc[~found.exceptions["agrees"], "aco_id"])
-    assert len(figures.exceptions_table(found.exceptions)) == len(found.exceptions)
+    table = figures.exceptions_table(found.exceptions)
+    together = table["ACO"].str.extract(r"^(\d+) ACO-years$")[0].dropna().astype(int)
+    assert together.sum() + len(table) - len(together) == len(found.exceptions)
+    assert (table["Agree"] == "no").sum() == (~found.exceptions["agrees"]).sum()
 
 
 def test_an_interval_of_independent_rows_is_wilsons():
