@@ -61,7 +61,7 @@ class DownsideRiskParameters(Parameters):
         if len(window) < 2:
             raise ValueError(
                 f"first_year={self.first_year}, last_year={self.last_year} and the years left out keep "
-                f"{len(window)} years; at least two are needed"
+                f"{len(window)} year{'' if len(window) == 1 else 's'}; at least two are needed"
             )
         latest = max(datasets.years("mssp"))
         if self.last_year > latest:
