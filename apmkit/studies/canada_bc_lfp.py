@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Literal
 
@@ -12,11 +11,11 @@ from pydantic import Field, model_validator
 
 import apmkit as apm
 from apmkit.datasets.states import PROVINCES
-from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study, StudyError
-from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, Measure, finding, fit_sentence
-from apmkit.synth import difference_in_differences, in_time_placebo, synthetic_control, synthetic_did
+from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, finding, fit_sentence
+from apmkit.studies.one_treated import Measure, pretended_starts, quietly
+from apmkit.synth import difference_in_differences, synthetic_control, synthetic_did
 
 TREATMENT_YEAR = 2023
 """The model began on 1 February 2023."""
@@ -170,11 +169,8 @@ def effect(panel: apm.Panel, parameters: BcLfpParameters, estimator: str | None 
 
     A poor fit before treatment is not warned of here: `fit_sentence` says it.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DesignWarning)
-        return METHODS[estimator or parameters.estimator](
-            panel, placebo="in_space" if parameters.measure.tested else None
-        )
+    placebo = "in_space" if parameters.measure.tested else None
+    return quietly(METHODS[estimator or parameters.estimator], panel, placebo=placebo)
 
 
 def _varied(parameters: BcLfpParameters, **change) -> BcLfpParameters | None:
@@ -240,24 +236,9 @@ def placebo_starts(panel: apm.Panel, parameters: BcLfpParameters) -> pd.DataFram
         is tested. Each run ends with the last year before the true start. A start is left out if its few years before
         are followed exactly: then many mixes fit, and the gap would depend on which of them is taken.
     """
-    before = panel.periods[panel.periods < np.nanmin(panel.cohorts)]
-    rows = []
-    for start in before[_FEWEST_BEFORE:]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DesignWarning)
-            found = in_time_placebo(
-                panel,
-                int(start),
-                method=METHODS[parameters.estimator],
-                placebo="in_space" if parameters.measure.tested else None,
-            )
-        row = found.table.iloc[0]
-        if found.diagnostics["pre_rmspe"] < _EXACT * abs(panel.outcomes).mean():
-            continue
-        rows.append(
-            (start, row["estimate"], found.diagnostics["pre_rmspe"], found.diagnostics.get("rank"), row["p_value"])
-        )
-    return pd.DataFrame(rows, columns=["start", "estimate", "pre_rmspe", "rank", "p_value"])
+    placebo = "in_space" if parameters.measure.tested else None
+    starts = pretended_starts(panel, METHODS[parameters.estimator], _FEWEST_BEFORE, placebo=placebo)
+    return starts[starts["pre_rmspe"] >= _EXACT * abs(panel.outcomes).mean()].reset_index(drop=True)
 
 
 def budget_per_person(frame: pd.DataFrame) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
-from apmkit.plots.style import PALETTE, axes, broken_lines, name_ends, name_rows
+from apmkit.plots.style import PALETTE, axes, broken_lines, name_ends
 from apmkit.studies import tables
-from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, Measure, by_other_methods, equal_weights
+from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, by_other_methods
+from apmkit.studies.one_treated import Measure, equal_weights
 
 table = partial(tables.table, formats={"p": "{:.3f}", "Its weight": "{:.2f}"})
 
@@ -106,19 +106,4 @@ def province_lines(frame: pd.DataFrame, estimate: Estimate, measure: Measure):
     last = wide.iloc[-1]
     ends = {name: (last[name], PALETTE["grey"]) for name in [*named, *left_out]}
     name_ends(ax, wide.index[-1], ends | {TREATED: (last[TREATED], PALETTE["blue"])})
-    return ax
-
-
-def placebo_dots(estimates: Mapping[str, Estimate], measure: Measure):
-    """Figure: the gap of British Columbia by each method, among the gaps of donors treated as placebos."""
-    ax = axes(None, 0.9 + 0.5 * len(estimates))
-    for row, estimate in enumerate(estimates.values()):
-        ax.plot(estimate.table["estimate"].iloc[:1], [row], "D", mfc="none", mec=PALETTE["blue"], mew=2, ms=11)
-        if "placebos" in estimate.details:
-            gaps = estimate.details["placebos"]["estimate"].sort_values()
-            heights = row + np.resize([-0.12, 0.12], len(gaps))  # neighbours at two heights hide each other less
-            ax.plot(gaps, heights, "o", color=PALETTE["grey"], alpha=0.75, ms=4.5)
-    ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    name_rows(ax, list(estimates))
-    ax.set_xlabel(f"Gap after ({measure.unit})")
     return ax

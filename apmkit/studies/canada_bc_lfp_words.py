@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
+from apmkit.studies.one_treated import Measure, equal_weights, years_after
 
 TREATED = "British Columbia"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """An outcome: words for it, its unit, and which years the model cannot have touched."""
-
-    words: str
-    axis: str
-    unit: str
-    figure: str
-    per: str
-    first_year: int
-    last_untouched: int
-    fiscal: bool = False
-    tested: bool = True
-
-    def write(self, value: float) -> str:
-        """An amount without its sign."""
-        return f"{self.figure.format(abs(value))} {self.per}"
-
-    def span(self, values) -> str:
-        """The lowest and the highest of several amounts, with their signs; one amount if they read alike."""
-        ends = [self._signed(value) for value in (min(values), max(values))]
-        return f"{' to '.join(dict.fromkeys(ends))} {self.per}"
-
-    def _signed(self, value: float) -> str:
-        figure, zero = self.figure.format(abs(value)), self.figure.format(0)
-        return f"minus {figure}" if value < 0 and figure != zero else figure
-
-    def year(self, year: int) -> str:
-        """A year as the source names it."""
-        return f"{year}-{(year + 1) % 100:02d}" if self.fiscal else str(year)
-
-    def years(self, years) -> str:
-        """Several years: the one, or the first and the last."""
-        return self.year(years[0]) if len(years) == 1 else f"{self.year(years[0])} to {self.year(years[-1])}"
 
 
 MEASURES = {
@@ -108,21 +72,12 @@ def _gaps(estimates) -> list[float]:
     return [estimate.table["estimate"].iloc[0] for estimate in estimates]
 
 
-def _years_after(estimate: Estimate) -> list[int]:
-    return estimate.details["path"]["period"].iloc[estimate.diagnostics["n_pre_periods"] :].to_list()
-
-
 def by_other_methods(methods: Mapping[str, Estimate], chosen: str, measure: Measure) -> str:
     """The range of gaps, and of ranks where tested, of the methods that are not the chosen one."""
     others = [estimate for name, estimate in methods.items() if name != chosen]
     ranks = _ranks(others)
     ends = " to ".join(dict.fromkeys(str(end(ranks)) for end in (min, max) if ranks))
     return measure.span(_gaps(others)) + (f", rank {ends}" if ends else "")
-
-
-def equal_weights(estimate: Estimate) -> bool:
-    """Whether no donor counts more than another."""
-    return bool(np.ptp(estimate.details["donor_weights"]["weight"]) < 1e-9)
 
 
 def _clause(estimate: Estimate, measure: Measure, where: str = "") -> str:
@@ -143,7 +98,7 @@ def _rank(estimate: Estimate) -> str:
 
 def finding(estimate: Estimate, measure: Measure, *, pretended: bool = False) -> str:
     """The gap after treatment in plain words, with its rank among placebos."""
-    after = _years_after(estimate)
+    after = years_after(estimate)
     when = f"n {measure.years(after)}{', on average,' if len(after) > 1 else ''}"
     return (
         (f"Pretending that the model began in {measure.year(after[0])}: i" if pretended else "I")
@@ -204,7 +159,7 @@ def donor_sentence(estimate: Estimate, without: pd.DataFrame, measure: Measure) 
     own = estimate.details["placebos"].set_index("unit").loc[unit, "estimate"]
     return (
         f"{unit} was itself {measure.write(own)} {'below' if own < 0 else 'above'} its own comparison in "
-        f"{measure.years(_years_after(estimate))}. Weighted by {weight:.0%}, that moves the gap of {TREATED} "
+        f"{measure.years(years_after(estimate))}. Weighted by {weight:.0%}, that moves the gap of {TREATED} "
         f"{'up' if own < 0 else 'down'} by {measure.write(own * weight)}. Without {unit} the gap is {rest}."
     )
 

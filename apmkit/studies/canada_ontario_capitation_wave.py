@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import cache
 from typing import Literal
@@ -10,16 +9,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
-from scipy.optimize import linprog
 
 import apmkit as apm
 from apmkit.datasets.states import PROVINCES
-from apmkit.errors import ApmkitError, DesignWarning
+from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
-from apmkit.studies import Parameters, Result, Study
+from apmkit.studies import Parameters, Result, Study, one_treated
 from apmkit.studies.canada_bc_lfp import METHODS
-from apmkit.studies.canada_bc_lfp_words import Measure
 from apmkit.studies.canada_ontario_capitation_wave_words import MEASURES, TREATED, contrast, finding, verdict
+from apmkit.studies.one_treated import Measure, fits_exactly, quietly
 
 CODES = ("AB", "BC", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
 NAMES = {code: name for name, code in PROVINCES.items() if code in CODES}
@@ -167,50 +165,12 @@ def province_panel(parameters: OntarioParameters) -> apm.Panel:
 
 def effect(panel: apm.Panel, method: str, **options) -> Estimate:
     """The gap by one method; a poor fit is not warned of, the table of conditions says it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DesignWarning)
-        return METHODS[method](panel, **options)
+    return quietly(METHODS[method], panel, **options)
 
 
 def pretended_starts(panel: apm.Panel, method: str) -> pd.DataFrame:
-    """Gaps for starts that never were, in the years before; a sound design finds little.
-
-    Returns
-    -------
-    DataFrame
-        `start` and `estimate`; none where there are too few years.
-    """
-    before, rows = panel.periods[panel.periods < panel.cohorts.min()], []
-    for start in before[FEWEST_BEFORE:]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DesignWarning)
-            found = apm.in_time_placebo(panel, int(start), method=METHODS[method], placebo=None)
-        rows.append((int(start), found.table["estimate"].iloc[0]))
-    return pd.DataFrame(rows, columns=["start", "estimate"])
-
-
-def gaps_of_exact_fits(panel: apm.Panel) -> tuple[float, float]:
-    """The lowest and the highest gap of synthetic controls with intercept that follow Ontario exactly before the start.
-
-    With few years there are many such mixes. Their gaps are linear in the weights, so a linear program finds the ends.
-
-    Raises
-    ------
-    ApmkitError
-        No mix follows Ontario exactly.
-    """
-    treated, before = np.isfinite(panel.cohorts), panel.periods < panel.cohorts.min()
-    own, donors = panel.outcomes[treated][0], panel.outcomes[~treated]
-    changes = [values - values[..., before].mean(axis=-1, keepdims=True) for values in (own, donors)]
-    after = [values[..., ~before].mean(axis=-1) for values in changes]
-    equal = np.vstack([changes[1][:, before].T, np.ones(len(donors))])
-    ends = []
-    for sign in (1, -1):
-        found = linprog(sign * after[1], A_eq=equal, b_eq=[*changes[0][before], 1.0], bounds=(0, 1))
-        if found.status != 0:
-            raise ApmkitError(f"No mix of donors follows {TREATED} exactly before the start: give fewer years before.")
-        ends.append(float(after[0] - sign * found.fun))
-    return min(ends), max(ends)
+    """Gaps for starts that never were, in the years before; none where there are too few years."""
+    return one_treated.pretended_starts(panel, METHODS[method], FEWEST_BEFORE, placebo=None)
 
 
 def contamination(estimate: Estimate, parameters: OntarioParameters) -> dict[str, float]:
@@ -275,7 +235,7 @@ def conditions(found: Mapping[str, Estimate], parameters: OntarioParameters) -> 
 
     limit = 2.0 if parameters.estimator in SHIFTED else 0.25
     fit = "p-value withheld" if "withheld" in checks else f"{checks['pre_fit']:.2f}"
-    exact = checks["pre_rmspe"] <= 1e-6 * abs(estimate.details["path"]["treated"].mean())
+    exact = fits_exactly(estimate)
     rows.append(
         (
             "Fit before",

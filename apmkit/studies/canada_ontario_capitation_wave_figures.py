@@ -7,8 +7,8 @@ import pandas as pd
 
 from apmkit.estimate import Estimate
 from apmkit.plots.style import PALETTE, axes, broken_lines, name_ends
-from apmkit.studies.canada_bc_lfp_words import Measure
 from apmkit.studies.canada_ontario_capitation_wave_words import TREATED, effect_text
+from apmkit.studies.one_treated import Measure
 
 
 def conditions_table(conditions: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from apmkit.estimate import Estimate
-from apmkit.studies.canada_bc_lfp_words import Measure
+from apmkit.studies.one_treated import Measure
 
 TREATED = "Ontario"
 

@@ -12,8 +12,9 @@ import pandas as pd
 import apmkit as apm
 from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
+from apmkit.studies.one_treated import estimates_of
 from apmkit.studies.us_maryland_global_budgets import NEIGHBOURS, TREATED, MarylandParameters
-from apmkit.studies.us_states import detectable, estimates_of, without_trends
+from apmkit.synth import placebo_detectable, without_trends
 
 START = 2014
 
@@ -122,7 +123,7 @@ def state_ranks(frame: pd.DataFrame) -> pd.DataFrame:
 def size_sentence(methods: Mapping[str, Estimate], estimate: Estimate, parameters: MarylandParameters) -> str:
     """The methods' gaps and the smallest effect that would be found, beside what evaluations of the budgets report."""
     level = estimate.details["path"]["treated"].iloc[estimate.diagnostics["n_pre_periods"] - 1]
-    gaps, least = 100 * estimates_of(methods) / level, 100 * detectable(estimate) / level
+    gaps, least = 100 * estimates_of(methods) / level, 100 * placebo_detectable(estimate) / level
     text = (
         f"Over the {len(methods)} methods the gap is {gaps.min():+.1f}% to {gaps.max():+.1f}% of the level in the last "
         f"year before. By the method chosen, an effect of {least:.1f}% or more would be found with a chance of 80%."

@@ -9,13 +9,13 @@ from pydantic import Field, model_validator
 
 import apmkit as apm
 from apmkit.studies import Parameters, Result, Study
+from apmkit.studies.one_treated import fits_exactly
 from apmkit.studies.us_states import (
     METHOD_WORDS,
     METHODS,
     OUTCOMES,
     OWN_REFORMS,
     effect,
-    fits_exactly,
     like_in_advantage,
     number,
     short_unit,

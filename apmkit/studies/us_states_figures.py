@@ -11,7 +11,7 @@ import pandas as pd
 import apmkit as apm
 from apmkit.estimate import Estimate
 from apmkit.studies import tables
-from apmkit.studies.canada_bc_lfp_words import Measure
+from apmkit.studies.one_treated import Measure, equal_weights
 from apmkit.studies.us_states import METHOD_WORDS, number, short_unit
 
 table = partial(tables.table, precision=2)
@@ -33,7 +33,7 @@ def state_lines(rows: pd.DataFrame, estimate: Estimate, column: str, label: str)
     wide = rows.pivot_table(index="year", columns="area", values=column)
     treated = str(estimate.panel.units[np.isfinite(estimate.panel.cohorts)][0])
     weights = estimate.details["donor_weights"]
-    named = list(weights["unit"].head(3)) if np.ptp(weights["weight"]) > 1e-9 else []
+    named = [] if equal_weights(estimate) else list(weights["unit"].head(3))
     ax = axes(None)
     broken_lines(ax, wide.drop(columns=treated), color=PALETTE["light"], lw=0.8)
     broken_lines(ax, wide[named], color=PALETTE["grey"], lw=1.2)

@@ -8,13 +8,8 @@ import numpy as np
 import pandas as pd
 
 from apmkit.estimate import Estimate
-from apmkit.studies.canada_bc_lfp_words import Measure
-from apmkit.studies.us_states import METHOD_WORDS, estimates_of, fits_exactly, gaps_of_exact_fits
-
-
-def years_after(estimate: Estimate) -> list[int]:
-    """Treated periods."""
-    return estimate.details["path"]["period"].iloc[estimate.diagnostics["n_pre_periods"] :].to_list()
+from apmkit.studies.one_treated import Measure, equal_weights, estimates_of, fits_exactly, years_after
+from apmkit.studies.us_states import METHOD_WORDS, exact_fits
 
 
 def side(value: float) -> str:
@@ -94,7 +89,7 @@ def fit_sentence(estimate: Estimate, measure: Measure) -> str:
         return (
             f"In the {found['n_pre_periods']} years before, the two paths are the same. That shows nothing: many mixes "
             f"of {found['n_donors']} donors fit so few years exactly, and over all of them the gap runs from "
-            f"{measure.span(gaps_of_exact_fits(estimate))}. The one used spreads the weights most evenly."
+            f"{measure.span(exact_fits(estimate))}. The one used spreads the weights most evenly."
         )
     gap = measure.write(found["pre_rmspe"])
     return f"In the {found['n_pre_periods']} years before, the paths are typically {gap} apart."
@@ -110,7 +105,7 @@ def donors_sentence(estimate: Estimate, without: pd.DataFrame, measure: Measure)
         From `leave_one_donor_out`.
     """
     weights, gap = estimate.details["donor_weights"], estimate.table["estimate"].iloc[0]
-    if np.ptp(weights["weight"]) < 1e-9:
+    if equal_weights(estimate):
         text = f"All {len(weights)} donors carry the same weight."
     else:
         top = weights.iloc[0]

@@ -12,22 +12,21 @@ from pydantic import Field, model_validator
 import apmkit as apm
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study
+from apmkit.studies.one_treated import fits_exactly
 from apmkit.studies.us_states import (
     METHOD_WORDS,
     METHODS,
     OUTCOMES,
     OWN_REFORMS,
-    detectable,
     effect,
-    fits_exactly,
-    gaps_of_exact_fits,
+    exact_fits,
     like_in_advantage,
-    placebo_power,
     short_unit,
     state_panel,
     state_years,
 )
 from apmkit.studies.us_states_words import falls_and_rises, finding, fit_sentence
+from apmkit.synth import placebo_detectable, placebo_power
 
 TREATED, STATE = "VT", "Vermont"
 
@@ -182,7 +181,7 @@ def reasons_against(found: Estimate, others: pd.DataFrame, parameters: VermontPa
     if fits_exactly(found):
         reasons.append(
             f"{checks['n_pre_periods']} years before are matched exactly by many mixes of {checks['n_donors']} donors, "
-            f"with gaps from {measure.span(gaps_of_exact_fits(found))}"
+            f"with gaps from {measure.span(exact_fits(found))}"
         )
     against = int((np.sign(others["estimate"]) != np.sign(gap)).sum())
     if against:
@@ -191,7 +190,7 @@ def reasons_against(found: Estimate, others: pd.DataFrame, parameters: VermontPa
     unusual = int((known <= 0.05).sum())
     if p <= 0.05 and unusual < len(known):
         reasons.append(f"p is at most 0.05 here, and under {unusual or 'none'} of {len(known)} other choices")
-    if p > 0.05 and abs(gap) < (smallest := detectable(found)):
+    if p > 0.05 and abs(gap) < (smallest := placebo_detectable(found)):
         reasons.append(f"only an effect of {measure.write(smallest)} or more would be found with a chance of 80%")
     return reasons
 

@@ -12,7 +12,7 @@ from apmkit import plots, studies
 from apmkit.errors import DesignWarning
 from apmkit.studies import StudyError
 from apmkit.studies import canada_bc_lfp as lfp
-from apmkit.studies.canada_bc_lfp_figures import gap_table, outcome_table, placebo_dots, province_lines, table
+from apmkit.studies.canada_bc_lfp_figures import gap_table, outcome_table, province_lines, table
 from apmkit.studies.canada_bc_lfp_words import (
     MEASURES,
     access_sentence,
@@ -32,6 +32,7 @@ from apmkit.studies.canada_bc_lfp_words import (
     supply_sentence,
     weights_sentence,
 )
+from apmkit.studies.one_treated_figures import placebo_dots
 from apmkit.synth import leave_one_donor_out
 
 mpl.use("Agg")

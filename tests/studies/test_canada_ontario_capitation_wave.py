@@ -13,6 +13,7 @@ from apmkit.studies import StudyError
 from apmkit.studies import canada_ontario_capitation_wave as wave
 from apmkit.studies import canada_ontario_capitation_wave_figures as figures
 from apmkit.studies import canada_ontario_capitation_wave_words as words
+from apmkit.synth import gaps_of_exact_fits
 
 mpl.use("Agg")
 
@@ -97,11 +98,11 @@ def test_an_exact_fit_with_fewer_years_than_donors_is_no_good_fit():
 def test_exact_fits_have_gaps_on_both_sides_of_the_one_that_the_library_takes():
     parameters = STUDY.parameters(estimator="synthetic_control_intercept", estimated_values="leave_out")
     estimate = STUDY.run(parameters).estimates["synthetic_control_intercept"]
-    low, high = wave.gaps_of_exact_fits(estimate.panel)
+    low, high = gaps_of_exact_fits(estimate.panel, intercept=True)
     assert low <= estimate.table["estimate"].item() <= high
     assert high - low > 20
     with pytest.raises(ApmkitError, match="No mix of donors follows Ontario exactly"):
-        wave.gaps_of_exact_fits(wave.province_panel(STUDY.parameters(outcome="physician_spending", first_year=1985)))
+        gaps_of_exact_fits(wave.province_panel(STUDY.parameters(outcome="physician_spending", first_year=1985)))
 
 
 def test_where_the_library_withholds_the_p_value_the_finding_says_so():

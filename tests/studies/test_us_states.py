@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import apmkit as apm
-from apmkit import studies
-from apmkit.errors import ApmkitError, DesignWarning
-from apmkit.studies import StudyError
+from apmkit import studies, synth
+from apmkit.errors import DesignWarning, EstimationError
+from apmkit.studies import StudyError, one_treated
 from apmkit.studies import us_maryland_counties as counties
 from apmkit.studies import us_maryland_global_budgets as maryland
 from apmkit.studies import us_states as states
@@ -59,8 +59,8 @@ def test_differential_trends_are_the_departure_from_the_line_through_the_years_b
 
 def test_a_line_through_two_years_is_refused(panel):
     short = panel.restrict(np.ones(len(panel.units), dtype=bool), panel.periods >= 2012)
-    with pytest.raises(ApmkitError, match="three periods before treatment, not 2"):
-        states.without_trends(short)
+    with pytest.raises(EstimationError, match="three periods before treatment, not 2"):
+        synth.without_trends(short)
 
 
 def test_p_is_never_below_one_over_the_number_of_states(panel):
@@ -129,8 +129,8 @@ def test_vermont_gets_no_verdict_from_an_exact_fit():
 @pytest.mark.parametrize("estimator", ["synthetic_control", "synthetic_control_intercept"])
 def test_many_mixes_fit_few_years_exactly_and_their_gaps_enclose_the_estimate(estimator):
     found = VERMONT.run(VERMONT.parameters(estimator=estimator)).estimates["gap"]
-    assert states.fits_exactly(found)
-    low, high = states.gaps_of_exact_fits(found)
+    assert one_treated.fits_exactly(found)
+    low, high = states.exact_fits(found)
     gap = found.table["estimate"].item()
     assert low + 100 < gap < high - 100
 
@@ -141,7 +141,7 @@ def test_the_gap_of_one_mix_is_both_ends():
     rows["start"] = np.where(rows["area"] == "A", 2002.0, np.nan)
     panel = apm.Panel(rows, unit="area", time="year", outcome="y", cohort="start")
     found = states.effect(panel, "synthetic_control", placebo=None)
-    assert states.gaps_of_exact_fits(found) == pytest.approx((2, 2))
+    assert states.exact_fits(found) == pytest.approx((2, 2))
 
 
 def test_an_exact_fit_is_said_in_the_table_of_outcomes():
@@ -161,10 +161,10 @@ def test_covid_years_after_the_window_are_refused():
 def test_power_by_placebos_starts_near_the_share_called_unusual_and_ends_at_one(panel):
     estimate = states.effect(panel, "synthetic_did")
     largest = estimate.details["placebos"]["estimate"].abs().max()
-    power = states.placebo_power(estimate, [0, 3 * largest])["power"]
+    power = synth.placebo_power(estimate, [0, 3 * largest])["power"]
     assert power.iloc[0] == pytest.approx(2 / 49, abs=1 / 49)
     assert power.iloc[1] == 1
-    assert states.placebo_power(estimate, [states.detectable(estimate)])["power"].item() >= 0.8
+    assert synth.placebo_power(estimate, [synth.placebo_detectable(estimate)])["power"].item() >= 0.8
 
 
 def test_pretended_starts_use_no_treated_year(panel):
