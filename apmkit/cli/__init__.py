@@ -80,7 +80,7 @@ def _sentence(error: BaseException) -> click.ClickException:
         text, code = " ".join(["Interrupted.", *getattr(error, "__notes__", [])]), 130
     elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("apmkit"):
         package = error.name.partition(".")[0]
-        extra = "book" if package == "jupyter_book" else "notebooks"
+        extra = "book" if package in {"jupyter_book", "pypdf"} else "notebooks"
         text, code = f"This needs the package {package}: install it with pip install 'apmkit[{extra}]'.", 1
     elif isinstance(error, ApmkitError):
         text, code = str(error), 2

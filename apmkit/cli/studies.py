@@ -184,18 +184,32 @@ def results(format_, name, out):
 @click.command(epilog="Example: apmkit book --open")
 @click.option("--open", "open_", is_flag=True, help="Open the book in a browser.")
 @click.option("--all", "all_", is_flag=True, help="Run every notebook and build every page, also the unchanged.")
+@click.option("--pdf", is_flag=True, help="Also print the book into one PDF; needs Chromium, Chrome or Edge.")
+@click.option("--epub", is_flag=True, help="Also write the book as an EPUB.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Notebooks run at a time.  [default: one per processor]")
-def book(open_, all_, jobs):
+def book(open_, all_, pdf, epub, jobs):
     """Run the notebooks that changed and build the book."""
+    from apmkit.studies import book_epub, book_pdf
     from apmkit.studies.book import build_book
     from apmkit.studies.study import repository
 
-    index = build_book(repository() or Path.cwd(), all=all_, jobs=jobs)
+    root = repository() or Path.cwd()
+    if pdf:
+        book_pdf.chromium()  # said before notebooks run, if there is none
+    index = build_book(root, all=all_, jobs=jobs)
     click.echo(f"The book is at {index}\nOpen {index.as_uri()}")
+    if pdf:
+        _say_written(book_pdf.write_pdf(root, jobs=jobs))
+    if epub:
+        _say_written(book_epub.write_epub(root))
     if open_:
         import webbrowser
 
         webbrowser.open(index.as_uri())
+
+
+def _say_written(file: Path) -> None:
+    click.echo(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 
 COMMANDS = (studies, run, sweep, results, book, new_study, bulletin)

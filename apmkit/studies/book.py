@@ -64,10 +64,9 @@ def build_book(root: str | Path, *, all: bool = False, jobs: int | None = None) 
     if importlib.util.find_spec("jupyter_book") is None:
         raise ModuleNotFoundError("No module named 'jupyter_book'", name="jupyter_book")
     estimate_grids(root / "notebooks", jobs=jobs)
-    ran = execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
+    execute_notebooks(root / "notebooks", root / "book" / "notebooks", all=all, jobs=jobs)
     pages.write(root / "book" / "generated", root / "book" / "agreement.csv", root / "book" / "notebooks")
-    # Other pages show numbers of notebooks, and Sphinx does not know which.
-    return render(root, all=all or bool(ran))
+    return render(root, all=all)
 
 
 def estimate_grids(sources: Path, *, jobs: int | None = None) -> None:
@@ -180,7 +179,30 @@ def _digest(parts) -> str:
 
 
 def render(root: Path, *, all: bool = False) -> Path:
-    """Render ``book/`` into ``_build/html/`` with Jupyter Book, whose output goes to ``_build/book.log``.
+    """Render ``book/`` into ``_build/html/`` with Jupyter Book, and return the first page.
+
+    Raises
+    ------
+    BookError
+        If there is a warning or an error; the message lists them.
+    """
+    print("Building pages ...", file=sys.stderr, flush=True)
+    jupyter_book(root, all=all)
+    return root / "_build" / "html" / "index.html"
+
+
+def jupyter_book(root: Path, *, all: bool = False, config: Path | None = None, builder: str | None = None) -> None:
+    """Run Jupyter Book on ``book/`` into a folder of ``_build/``; its output goes to ``_build/book.log``.
+
+    Parameters
+    ----------
+    root : path
+    all : bool
+        Also read pages that did not change.
+    config : path, optional
+        Other than ``_config.yml``.
+    builder : str, optional
+        Another builder of Sphinx than that of HTML pages.
 
     Raises
     ------
@@ -190,26 +212,25 @@ def render(root: Path, *, all: bool = False) -> Path:
     build = root / "_build"
     build.mkdir(exist_ok=True)
     log = build / "book.log"
-    options = ["--config", "_config.yml", "--path-output", ".", "-W", "-n", "--keep-going", *(["--all"] if all else [])]
-    print("Building pages ...", file=sys.stderr, flush=True)
-    with log.open("w", encoding="utf-8") as output:
-        result = subprocess.run(
-            [*_JUPYTER_BOOK, "build", "book", *options],
-            cwd=root,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    index = build / "html" / "index.html"
-    if result.returncode or not index.exists():
-        # Sphinx reports a page's warnings only when it reads the page: forget what was read, or the next build passes.
-        shutil.rmtree(build / ".doctrees", ignore_errors=True)
+    options = ["--config", str(config or "_config.yml"), "--path-output", ".", "-W", "-n", "--keep-going"]
+    options += ["--all"] if all else []
+    options += ["--builder", "custom", "--custom-builder", builder] if builder else []
+    result = None
+    try:
+        with log.open("w", encoding="utf-8") as output:
+            result = subprocess.run(
+                [*_JUPYTER_BOOK, "build", "book", *options],
+                cwd=root,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+    finally:
+        # Sphinx reports a page's warnings when it reads the page, and notes what is to be written before it is: forget
+        # what was read, or the next build passes over it.
+        if result is None or result.returncode:
+            shutil.rmtree(build / ".doctrees", ignore_errors=True)
+    if result.returncode:
         lines = _COLOUR.sub("", log.read_text(encoding="utf-8")).splitlines()
         problems = [line for line in lines if _PROBLEM.search(line)]
         raise BookError("\n".join(["The book did not build.", *problems[:20], f"Its log is {log}."]))
-    # The download button of a page gives the notebook itself, and not the copy that ran.
-    for notebook in (root / "notebooks").rglob("*.ipynb"):
-        download = index.parent / "_sources" / notebook.relative_to(root)
-        if download.exists():
-            shutil.copyfile(notebook, download)
-    return index
