@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,8 +13,7 @@ from apmkit.datasets.states import PROVINCES
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study, StudyError
 from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, finding, fit_sentence
-from apmkit.studies.one_treated import Measure, pretended_starts, quietly
-from apmkit.synth import difference_in_differences, synthetic_control, synthetic_did
+from apmkit.studies.one_treated import METHODS, Measure, pretended_starts, quietly
 
 TREATMENT_YEAR = 2023
 """The model began on 1 February 2023."""
@@ -28,13 +26,6 @@ _DONORS = ("AB", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
 _FEWEST_BEFORE = 3
 _EXACT = 1e-6
 """Gaps before treatment below this share of the mean outcome are none."""
-
-METHODS = {
-    "synthetic_control": synthetic_control,
-    "synthetic_control_intercept": partial(synthetic_control, intercept=True),
-    "synthetic_did": synthetic_did,
-    "difference_in_differences": difference_in_differences,
-}
 
 METHOD_WORDS = {
     "synthetic_control": "Synthetic control",

@@ -15,9 +15,8 @@ from apmkit.datasets.states import PROVINCES
 from apmkit.errors import ApmkitError
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study, one_treated
-from apmkit.studies.canada_bc_lfp import METHODS
 from apmkit.studies.canada_ontario_capitation_wave_words import MEASURES, TREATED, contrast, finding, verdict
-from apmkit.studies.one_treated import Measure, fits_exactly, quietly
+from apmkit.studies.one_treated import METHODS, Measure, fits_exactly, quietly
 
 CODES = ("AB", "BC", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
 NAMES = {code: name for name, code in PROVINCES.items() if code in CODES}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,13 @@ import pandas as pd
 import apmkit as apm
 from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
+
+METHODS: dict[str, Callable[..., Estimate]] = {
+    "synthetic_control": apm.synthetic_control,
+    "synthetic_control_intercept": partial(apm.synthetic_control, intercept=True),
+    "synthetic_did": apm.synthetic_did,
+    "difference_in_differences": apm.difference_in_differences,
+}
 
 
 @dataclass(frozen=True)
