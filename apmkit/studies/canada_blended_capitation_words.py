@@ -158,7 +158,8 @@ def _signed(value: float) -> str:
 
 def _group(group: tuple[str, str]) -> str:
     kind, name = group
-    return {"Age": f"ages {name}", "Risk": f"the {name} of risk"}.get(kind, f"patients with {name} visits elsewhere")
+    visits = {"none": "no visits", "1": "one visit"}.get(name, f"{name} visits")
+    return {"Age": f"ages {name}", "Risk": f"the {name} of risk"}.get(kind, f"patients with {visits} elsewhere")
 
 
 def link_sentence(links: pd.DataFrame) -> str:

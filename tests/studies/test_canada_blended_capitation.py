@@ -149,3 +149,13 @@ def test_words_follow_the_numbers():
         "The simulation shares the published direction for emergency visits; it has the opposite one for visits; it "
         "shows no clear relation for visits after hours."
     )
+
+
+def test_groups_are_named_in_words():
+    index = pd.MultiIndex.from_tuples([("Visits elsewhere", "none"), ("Visits elsewhere", "1"), ("Age", "0-14")])
+    told = words.group_sentence(pd.DataFrame({"FHO": [12.0, -3.0, 4.0], "FHN": [1.0, 2.0, -5.0]}, index=index))
+    assert told == (
+        "Highest and lowest change per patient. FHO: plus CAD 12 for patients with no visits elsewhere, minus CAD 3 "
+        "for patients with one visit elsewhere; FHN: plus CAD 2 for patients with one visit elsewhere, minus CAD 5 for "
+        "ages 0-14."
+    )
