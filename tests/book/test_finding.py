@@ -90,5 +90,6 @@ def test_buttons_lead_to_the_notebook_itself(page, name):
     ):
         assert f"{service}{name}.ipynb" in links, service
     (download,) = [link for link in links if link.startswith("file:") and link.endswith(".ipynb")]
-    copy = HTML / download.removeprefix(HTML.as_uri() + "/")
-    assert json.loads(copy.read_text("utf-8")) == json.loads((ROOT / f"{name}.ipynb").read_text("utf-8"))
+    copy = json.loads((HTML / download.removeprefix(f"{HTML.as_uri()}/")).read_text(encoding="utf-8"))
+    assert "papermill" not in copy["metadata"]
+    assert [cell["outputs"] for cell in copy["cells"] if cell.get("outputs")] == []
