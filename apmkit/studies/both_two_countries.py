@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 import apmkit as apm
 from apmkit.contract import Contract, classify, gallery
 from apmkit.datasets.states import PROVINCES
-from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study, StudyError
+from apmkit.studies.arithmetic import calculated
 
 _NAMES = {code: name for name, code in PROVINCES.items()}
 TEN = ("AB", "BC", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
@@ -282,23 +281,6 @@ def scope_table() -> pd.DataFrame:
     return frame.groupby(["scope", "country"]).size().unstack(fill_value=0).reindex(order, fill_value=0)
 
 
-def _plain(terms, values, what: str, n: int) -> Estimate:
-    """Numbers by arithmetic from full counts: no sampling error, so no interval."""
-    terms = list(terms)
-    return Estimate.from_covariance(
-        pd.DataFrame({"term": terms}),
-        np.asarray(values, dtype=float),
-        np.full((len(terms), len(terms)), math.nan),
-        p_values=np.full(len(terms), math.nan),
-        estimand="change between two years",
-        estimator="Difference of published amounts",
-        outcome=what,
-        n_obs=n,
-        n_units=len(terms),
-        n_clusters=len(terms),
-    )
-
-
 def sentence(row: pd.Series, parameters: TwoCountriesParameters) -> str:
     """The change of one place in words; it is arithmetic and has no interval."""
     first, last = (fiscal(int(row[end])) for end in ("first_year", "last_year"))
@@ -324,7 +306,10 @@ def estimate(parameters: TwoCountriesParameters) -> Result:
     table = changes(frame, parameters)
     words = MEASURES[parameters.measure]
     order = [parameters.place, *(place for place in table.index if place != parameters.place)]
-    every = _plain(map(name_of, order), table.loc[order, "change"], words, len(frame))
+    every = calculated(
+        map(name_of, order), table.loc[order, "change"], estimand="change between two years",
+        estimator="Difference of published amounts", outcome=words, n_obs=len(frame), n_units=len(order),
+    )  # fmt: skip
     notes = ["Alternative payments cover all physicians and every mode but fee-for-service: no measure of one model."]
     if parameters.measure != "alternative_share":
         notes.append(

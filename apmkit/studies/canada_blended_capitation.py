@@ -10,7 +10,6 @@ import pandas as pd
 from pydantic import Field
 
 import apmkit as apm
-from apmkit.estimate import Estimate
 from apmkit.payment import (
     ModelComparison,
     Payment,
@@ -23,6 +22,7 @@ from apmkit.payment import (
     ontario_fho,
 )
 from apmkit.studies import Parameters, Result, Study, StudyError
+from apmkit.studies.arithmetic import calculated
 from apmkit.studies.canada_blended_capitation_experiments import bonus_table, by_place
 from apmkit.studies.canada_blended_capitation_words import cad, finding, marginal_mark, marginal_sentence
 
@@ -264,24 +264,6 @@ def bonus_under_other_choices(parameters: BlendedCapitationParameters) -> pd.Dat
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _plain(terms: list[str], values, estimand: str, outcome: str, practices: Practices, **fields) -> Estimate:
-    """Numbers that follow from the synthetic patients by arithmetic: no sampling error, so no interval."""
-    n = len(terms)
-    return Estimate.from_covariance(
-        pd.DataFrame({"term": terms}),
-        np.asarray(values, dtype=float),
-        np.full((n, n), np.nan),
-        p_values=np.full(n, np.nan),
-        estimand=estimand,
-        estimator="Payment rules applied to synthetic practices",
-        outcome=outcome,
-        n_obs=len(practices.patients),
-        n_units=len(practices.index),
-        n_clusters=len(practices.index),
-        **fields,
-    )
-
-
 def estimate(parameters: BlendedCapitationParameters) -> Result:
     """The access bonus by place, what one more visit pays in each model, and revenue with its spread."""
     practices = practices_of(parameters)
@@ -291,7 +273,11 @@ def estimate(parameters: BlendedCapitationParameters) -> Result:
     summary = compared(practices, parameters).summary
 
     def plain(terms, values, estimand, outcome, **details):
-        return _plain(terms, values, estimand, outcome, practices, seed=parameters.seed, details=details)
+        return calculated(
+            terms, values, estimand=estimand, outcome=outcome,
+            estimator="Payment rules applied to synthetic practices", n_obs=len(practices.patients),
+            n_units=len(practices.index), seed=parameters.seed, details=details,
+        )  # fmt: skip
 
     return Result(
         estimates={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -16,6 +16,7 @@ from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
 from apmkit.payment import calibrate_effort
 from apmkit.studies import Parameters, Result, Study
+from apmkit.studies.arithmetic import calculated
 from apmkit.studies.canada_fhg_to_fho_words import finding
 from apmkit.studies.canada_fhg_to_fho_world import (
     COVARIATES,
@@ -259,15 +260,13 @@ def _log_effect(rows: pd.DataFrame) -> float:
 
 def truths(world: World, parameters: FhgToFhoParameters) -> Estimate:
     """The true effects as an estimate without interval: they are known, not estimated."""
-    values: Mapping[str, float] = {
+    values = {
         "over all years since the switch": truth_of(world, parameters, "twfe"),
         f"{AFTER_WAVES} on": truth_of(world, parameters, "cross_section"),
     }
-    missing = np.full(2, np.nan)
-    return Estimate.from_covariance(
-        pd.DataFrame({"term": list(values)}), np.array(list(values.values())), np.diag(missing), p_values=missing,
-        estimand="true effect", estimator="simulation", outcome=parameters.words,
-        n_obs=world.effects.size, n_units=len(world.starts), n_clusters=len(world.starts), seed=parameters.seed,
+    return calculated(
+        values, values.values(), estimand="true effect", estimator="simulation", outcome=parameters.words,
+        n_obs=world.effects.size, n_units=len(world.starts), seed=parameters.seed,
     )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
@@ -36,6 +35,7 @@ from apmkit.payment import (
 )
 from apmkit.studies import Parameters, Result, Study
 from apmkit.studies import methods_design_studio_words as words
+from apmkit.studies.arithmetic import calculated
 from apmkit.studies.parameters import NameOrFile, is_file
 
 BASE = "Fee-for-service"
@@ -250,24 +250,6 @@ def gaps_under_other_choices(bench: Studio, parameters: DesignStudioParameters) 
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _plain(terms, values, estimand: str, outcome: str, practices: Practices, **fields) -> Estimate:
-    """Numbers that follow by arithmetic: no sampling error, so no interval."""
-    n = len(terms)
-    return Estimate.from_covariance(
-        pd.DataFrame({"term": list(terms)}),
-        np.asarray(values, dtype=float),
-        np.full((n, n), np.nan),
-        p_values=np.full(n, np.nan),
-        estimand=estimand,
-        estimator="Payment rules applied to synthetic practices",
-        outcome=outcome,
-        n_obs=len(practices.patients),
-        n_units=len(practices.index),
-        n_clusters=len(practices.index),
-        **fields,
-    )
-
-
 def estimate(parameters: DesignStudioParameters) -> Result:
     """Category and score of the contract; who gains by sickness; what one more visit pays; the dial at one share."""
     bench = studio(parameters)
@@ -285,7 +267,11 @@ def estimate(parameters: DesignStudioParameters) -> Result:
 
     def plain(values: Mapping | pd.Series, estimand: str, outcome: str) -> Estimate:
         terms, numbers = zip(*values.items(), strict=True)
-        return _plain(terms, numbers, estimand, outcome, bench.practices, seed=parameters.seed)
+        return calculated(
+            terms, numbers, estimand=estimand, outcome=outcome,
+            estimator="Payment rules applied to synthetic practices", n_obs=len(bench.practices.patients),
+            n_units=len(bench.practices.index), seed=parameters.seed,
+        )  # fmt: skip
 
     units = {"gap": ("Gain over fee-for-service at the same total", unit), "marginal": ("Marginal pay", bench.currency)}
     file = parameters.checksums().get("contract")

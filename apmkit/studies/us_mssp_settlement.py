@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 import apmkit as apm
 from apmkit import datasets
-from apmkit.estimate import Estimate
 from apmkit.payment.mssp import published_aco_years, reconcile_mssp
 from apmkit.studies import Parameters, Result, Study
+from apmkit.studies.arithmetic import calculated
 from apmkit.studies.us_mssp_settlement_luck import pairs, past_by_year, past_estimate, persistence, spreads
 from apmkit.studies.us_mssp_settlement_money import by_chance, scenarios
 from apmkit.studies.us_mssp_settlement_words import NO_EFFECT, persistence_sentence, rebuilt_sentence, share_sentence
@@ -73,23 +72,6 @@ def chosen_aco(parameters: SettlementParameters) -> pd.DataFrame:
     return frame[(frame["aco_id"] == aco) & (frame["year"] == int(year))]
 
 
-def _plain(terms, values, estimand: str, outcome: str, n: int, acos: int) -> Estimate:
-    """Numbers that follow by arithmetic, without sampling error, so without an interval."""
-    terms = list(terms)
-    return Estimate.from_covariance(
-        pd.DataFrame({"term": terms}),
-        np.asarray(values, dtype=float),
-        np.full((len(terms), len(terms)), np.nan),
-        p_values=np.full(len(terms), np.nan),
-        estimand=estimand,
-        estimator="Payment rules applied to published columns",
-        outcome=outcome,
-        n_obs=n,
-        n_units=acos,
-        n_clusters=acos,
-    )
-
-
 def estimate(parameters: SettlementParameters) -> Result:
     """How far a savings rate lasts, how many pass their minimum, and what the rules make of it."""
     frame = window(parameters)
@@ -102,19 +84,23 @@ def estimate(parameters: SettlementParameters) -> Result:
     no_effect = by_chance(frame, parameters.last_year, three)
     options = scenarios(parameters.last_year, parameters.what_if_minimum)
     sums = years[["paid", "within_0.1%", "within_dollar", "owing", "losses_within_0.1%", "exceptions"]].sum()
-    sizes = len(frame), frame["aco_id"].nunique()
-    unit = "USD per ACO and year"
+    about = {"n_obs": len(frame), "n_units": frame["aco_id"].nunique()}
+    about["estimator"] = "Payment rules applied to published columns"
     return Result(
         estimates={
             "persistence": lasts,
             "past_minimum": past,
-            "rebuilt": _plain(sums.index, sums, "ACO-years settled as published", "ACO-years", *sizes),
-            "payment_by_chance": _plain(
-                [f"{n:,} beneficiaries, {NO_EFFECT[name]}" for n in no_effect.index for name in no_effect],
-                no_effect.to_numpy().ravel(), "Mean payment to an ACO without effect", unit, *sizes,
+            "rebuilt": calculated(
+                sums.index, sums, estimand="ACO-years settled as published", outcome="ACO-years", **about
             ),
-            "what_if": _plain(
-                options.index[1:], options["change"].iloc[1:], "Change in payments less losses", "USD", *sizes
+            "payment_by_chance": calculated(
+                [f"{n:,} beneficiaries, {NO_EFFECT[name]}" for n in no_effect.index for name in no_effect],
+                no_effect.to_numpy().ravel(), estimand="Mean payment to an ACO without effect",
+                outcome="USD per ACO and year", **about,
+            ),
+            "what_if": calculated(
+                options.index[1:], options["change"].iloc[1:], estimand="Change in payments less losses",
+                outcome="USD", **about,
             ),
         },
         headline="persistence",

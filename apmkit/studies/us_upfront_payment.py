@@ -11,7 +11,6 @@ import pandas as pd
 from pydantic import Field
 
 import apmkit as apm
-from apmkit.estimate import Estimate
 from apmkit.payment.cash_flow import CashFlow, Costs, cash_flow
 from apmkit.payment.cpc_plus import cpc_plus
 from apmkit.payment.fee_for_service import fee_for_service
@@ -19,6 +18,7 @@ from apmkit.payment.practices import Practices
 from apmkit.payment.primary_care_first import primary_care_first
 from apmkit.payment.result import Payment
 from apmkit.studies import Parameters, Result, Study
+from apmkit.studies.arithmetic import calculated
 from apmkit.studies.us_upfront_payment_aco import MONTHS, YEARS, Assumptions, aco_months, aco_years, advance_of
 
 MODELS = {
@@ -288,22 +288,12 @@ def estimate(parameters: UpfrontPaymentParameters) -> Result:
     started = start(parameters, opens=("existing" if parameters.existing else "new",))
     table = measures(started).rename(columns={f"need_{kind}": "need_equal_totals" for kind in ("existing", "new")})
     shown = ["need", "need_equal_totals", "months_below", "can_start", "surplus"]
-    estimates = {}
-    for model, row in table[shown].iterrows():
-        blank = np.full((len(shown), len(shown)), np.nan)
-        estimates[model] = Estimate.from_covariance(
-            pd.DataFrame({"term": shown}),
-            row.to_numpy(dtype=float),
-            blank,
-            p_values=np.full(len(shown), np.nan),
-            estimand="Opening cash needed, and what follows from it",
-            estimator="Calculation on synthetic practices",
-            outcome="cash, USD a physician",
-            n_obs=len(started.practices.patients),
-            n_units=len(started.practices.index),
-            n_clusters=len(started.practices.index),
-            seed=parameters.seed,
-        )
+    about = {
+        "estimand": "Opening cash needed, and what follows from it", "estimator": "Calculation on synthetic practices",
+        "outcome": "cash, USD a physician", "n_obs": len(started.practices.patients),
+        "n_units": len(started.practices.index), "seed": parameters.seed,
+    }  # fmt: skip
+    estimates = {model: calculated(shown, row, **about) for model, row in table[shown].iterrows()}
     return Result(
         estimates=estimates,
         headline=parameters.model,
