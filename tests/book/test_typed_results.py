@@ -42,7 +42,7 @@ _CHOSEN = re.compile(
     r"\b(?:80|90|95|99)(?:\s?%| percent) (?:intervals?|bands?|level|power|chance|CI|from|to)\b|"
     r"(?:\bchance of|\bhold) (?:80|95)(?:\s?%| percent)|\"95%\"|"
     r"\b(?:in|be|near|nearest to|below|above|nominal|at|at the) (?:95|5)(?:\s?%| percent)|"
-    r"\b0\.05 or (?:below|less)|\bat most 0\.05|\b(?:95|80|5) (?:of|in) 100\b|"
+    r"\b0\.05 or (?:below|less)|\bat most 0\.05|\b(?:95|80|50|5) (?:of|in) 100\b|"
     r"\b(?:from 0 to|at 0|at) ?(?:100)?%|\bper 1(?:0{2})?,000\b",
     re.IGNORECASE,
 )
@@ -53,6 +53,8 @@ ALLOWED = {
     "book/course.md": dict.fromkeys(("numbers | 30%", "each number | 30%", "briefing | 40%"), "shares of a mark"),
     "book/exercises.md": {"1,234 could mean two things": "an example of what cannot be read"},
     "book/teach.md": {"CC BY 4.0": "a licence"},
+    "notebooks/canada/metro_acsc_equity.ipynb": {"A slope of CODE for each 10 points": _UNIT_OF_SLOPE},
+    "notebooks/methods/difference_in_differences.ipynb": {"a score of 0.99 or more": _THRESHOLD},
     "notebooks/canada/fhg_to_fho.ipynb": {"in fewer than 80% of draws": _THRESHOLD},
     "apmkit/studies/canada_fhg_to_fho_words.py": {"in at least 80% of draws": _THRESHOLD},
     "apmkit/studies/methods_estimators_on_trial.py": {"at least 90 percent of its intervals": _THRESHOLD},
@@ -103,6 +105,14 @@ def prose_of(notebook):
     return "\n\n".join(cell.source for cell in nbformat.read(notebook, 4).cells if cell.cell_type == "markdown")
 
 
+def said_by_code(notebook):
+    """The texts that cells of code print, show or glue into the prose."""
+    for cell in nbformat.read(notebook, 4).cells:
+        for node in ast.walk(ast.parse(cell.source if cell.cell_type == "code" else "")):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"print", "Markdown", "glue"}:
+                yield from literals(ast.unparse(node))
+
+
 def literals(module):
     """The texts in a module that can reach a page, without its docstrings; `CODE` for what an f-string computes."""
     tree = ast.parse(module)
@@ -127,7 +137,9 @@ def found_in(name):
     if path.suffix == ".py":
         texts = literals(path.read_text(encoding="utf-8"))
         return [hit for text in texts if _SENTENCE.search(text) for hit in typed(text)]
-    return list(typed_on_a_page(prose_of(path) if path.suffix == ".ipynb" else path.read_text(encoding="utf-8")))
+    if path.suffix == ".ipynb":
+        return [*typed_on_a_page(prose_of(path)), *(hit for text in said_by_code(path) for hit in typed(text))]
+    return list(typed_on_a_page(path.read_text(encoding="utf-8")))
 
 
 # Labels of axes and styles are no sentences.
