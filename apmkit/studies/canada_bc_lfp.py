@@ -24,8 +24,6 @@ BUDGET, BUDGET_YEARS = 1.1e9, 3
 _NAMES = {code: name for name, code in PROVINCES.items()}
 _DONORS = ("AB", "MB", "NB", "NL", "NS", "ON", "PE", "QC", "SK")
 _FEWEST_BEFORE = 3
-_EXACT = 1e-6
-"""Gaps before treatment below this share of the mean outcome are none."""
 
 METHOD_WORDS = {
     "synthetic_control": "Synthetic control",
@@ -224,12 +222,10 @@ def placebo_starts(panel: apm.Panel, parameters: BcLfpParameters) -> pd.DataFram
     -------
     DataFrame
         One row per pretended start with `start`, `estimate`, `pre_rmspe`, and `rank` and `p_value` where the outcome
-        is tested. Each run ends with the last year before the true start. A start is left out if its few years before
-        are followed exactly: then many mixes fit, and the gap would depend on which of them is taken.
+        is tested.
     """
     placebo = "in_space" if parameters.measure.tested else None
-    starts = pretended_starts(panel, METHODS[parameters.estimator], _FEWEST_BEFORE, placebo=placebo)
-    return starts[starts["pre_rmspe"] >= _EXACT * abs(panel.outcomes).mean()].reset_index(drop=True)
+    return pretended_starts(panel, METHODS[parameters.estimator], _FEWEST_BEFORE, placebo=placebo)
 
 
 def budget_per_person(frame: pd.DataFrame) -> float:

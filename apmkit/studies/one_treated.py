@@ -70,7 +70,8 @@ def pretended_starts(
 ) -> pd.DataFrame:
     """Effects of starts that never were, in the years before treatment; a sound design finds none.
 
-    Each run ends with the last year before the true start.
+    Each run ends with the last year before the true start. A start is left out if its few years before are followed
+    exactly: then many mixes fit, and the gap would depend on which of them is taken.
 
     Returns
     -------
@@ -80,6 +81,8 @@ def pretended_starts(
     before, rows = panel.periods[panel.periods < panel.cohorts.min()], []
     for start in before[fewest_before:]:
         found = quietly(apm.in_time_placebo, panel, int(start), method=method, **options)
+        if fits_exactly(found):
+            continue
         row, checks = found.table.iloc[0], found.diagnostics
         rows.append((int(start), row["estimate"], checks["pre_rmspe"], checks.get("rank"), row["p_value"]))
     return pd.DataFrame(rows, columns=["start", "estimate", "pre_rmspe", "rank", "p_value"])
