@@ -188,7 +188,13 @@ def render(root: Path, *, all: bool = False) -> Path:
     """
     print("Building pages ...", file=sys.stderr, flush=True)
     jupyter_book(root, all=all)
-    return root / "_build" / "html" / "index.html"
+    html = root / "_build" / "html"
+    # The download button of a page gives the notebook itself, and not the copy that ran.
+    for notebook in (root / "notebooks").rglob("*.ipynb"):
+        download = html / "_sources" / notebook.relative_to(root)
+        if download.exists():
+            shutil.copyfile(notebook, download)
+    return html / "index.html"
 
 
 def jupyter_book(root: Path, *, all: bool = False, config: Path | None = None, builder: str | None = None) -> None:
