@@ -11,6 +11,8 @@ import nbformat
 import pytest
 import yaml
 
+from apmkit.studies import book
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -64,3 +66,19 @@ def test_binder_finds_an_environment_with_a_notebook_interface_and_the_library()
     assert {"--editable ."} <= set(next(entry["pip"] for entry in environment if isinstance(entry, dict)))
     assert any(str(entry).startswith("ipykernel") for entry in environment)
     assert CONFIG["launch_buttons"]["notebook_interface"] == "jupyterlab"  # Binder brings its own
+
+
+def test_the_download_of_a_page_is_the_notebook_and_not_the_copy_that_ran(tmp_path):
+    cell = nbformat.v4.new_code_cell("6 * 7")
+    source = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A page"), cell])
+    source.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}
+    for folder in ("notebooks", "book/notebooks"):
+        (tmp_path / folder).mkdir(parents=True)
+        nbformat.write(source, tmp_path / folder / "page.ipynb")
+        cell.outputs = [nbformat.v4.new_output("execute_result", {"text/plain": "42"}, execution_count=1)]
+    (tmp_path / "_config.yml").write_text("title: A book\nexecute: {execute_notebooks: 'off'}\n")
+    (tmp_path / "book" / "_toc.yml").write_text("format: jb-book\nroot: notebooks/page\n")
+    index = book.render(tmp_path)
+    assert "42" in (index.parent / "notebooks" / "page.html").read_text(encoding="utf-8")
+    download = index.parent / "_sources" / "notebooks" / "page.ipynb"
+    assert download.read_bytes() == (tmp_path / "notebooks" / "page.ipynb").read_bytes()
