@@ -139,13 +139,14 @@ def exceptions_sentence(exceptions: pd.DataFrame) -> str:
     """What the exceptions are: those that differ, and those that only need a word."""
     if exceptions.empty:
         return "In these years there is none."
-    differ = int((~exceptions["agrees"]).sum())
+    text = f"{several(len(exceptions), 'ACO-year')} need a word beside the rule."
     by_year = exceptions.loc[~exceptions["agrees"], "year"].value_counts().sort_index()
+    if by_year.empty:
+        return f"{text} All agree with what is published, for the reason given."
     where = ", ".join(f"{n} in {year}" for year, n in by_year.items())
-    named = f"In {differ} the amounts differ ({where})" if differ else "In none do the amounts differ"
     return (
-        f"{several(len(exceptions), 'ACO-year')} need a word beside the rule. {named}. The others agree with what is "
-        "published, for the reason given."
+        f"{text} In {by_year.sum()} the amounts differ ({where}). The others agree with what is published, for the "
+        "reason given."
     )
 
 
