@@ -335,6 +335,7 @@ STUDY = Study(
     grid={
         "place": ("CA", "ON", "QC", "BC", "NS", "NB"),
         "measure": ("alternative_share", "alternative_per_person"),
+        "dollars": ("current", "constant", "purchasing_power"),
         "first_year": (1999, 2005),
         "flagged": ("leave_out", "keep"),
         "average_years": (1, 3),
