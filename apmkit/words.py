@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,3 +68,28 @@ def rounded(value: float, precision: float, digits: int | None = None) -> str:
     if digits is None:
         digits = max(0, 1 - math.floor(math.log10(precision))) if precision > 0 else 1
     return f"{value:,.{digits}f}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names joined by commas and "and".
+
+    >>> listed(["Ontario"]), listed(["Alberta", "Ontario", "Quebec"])
+    ('Ontario', 'Alberta, Ontario and Quebec')
+    """
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def shown_p(value: float) -> str:
+    """A p-value as text.
+
+    >>> shown_p(0.00004), shown_p(0.0312)
+    ('p < 0.001', 'p = 0.031')
+    """
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def excludes_zero(estimate: Estimate) -> bool:
+    """Whether the interval of the first term excludes zero."""
+    row = estimate.table.iloc[0]
+    return bool(row["ci_low"] > 0 or row["ci_high"] < 0)

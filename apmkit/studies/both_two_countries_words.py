@@ -19,11 +19,7 @@ from apmkit.studies.both_two_countries import (
     unit,
 )
 from apmkit.studies.both_two_countries_spending import spending, spending_index, spread, us_reach
-
-
-def _listed(names) -> str:
-    names = list(names)
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+from apmkit.words import listed
 
 
 def range_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> str:
@@ -35,7 +31,7 @@ def range_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> s
         f"Among the ten provinces the change runs from {table.iloc[0]:+,.{digits}f} ({name_of(table.index[0])}) to "
         f"{table.iloc[-1]:+,.{digits}f} ({name_of(table.index[-1])}) {unit(parameters)}."
     )
-    return f"{text} It fell in {_listed(fell)}." if fell else f"{text} It fell in none."
+    return f"{text} It fell in {listed(fell)}." if fell else f"{text} It fell in none."
 
 
 def part_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters) -> str:
@@ -62,7 +58,7 @@ def flag_sentence(frame: pd.DataFrame) -> str:
     usual = steps[frame["flag"].isna()].median()
     lines = []
     for (place, flag), rows in marked.groupby(["province", "flag"], sort=False):
-        years = _listed(fiscal(year) for year in rows["year"])
+        years = listed(fiscal(year) for year in rows["year"])
         lines.append(f"* **{name_of(place)}, {years}:** {flag}. Step to the first of these years: "
                      f"{steps[rows.index[0]]:.1f} points.")  # fmt: skip
     return f"A usual step from one year to the next is {usual:.1f} points.\n\n" + "\n".join(lines)
@@ -75,7 +71,7 @@ def jump_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters, n: in
     own = own.assign(step=own.groupby("province")["alternative_share"].diff())
     before = own.groupby("province")["flag"].shift().notna()
     largest = own[own["flag"].isna() & ~before].nlargest(n, "step", keep="first")
-    steps = _listed(
+    steps = listed(
         f"{name_of(row.province)} {fiscal(row.year)} ({row.step:+.1f} points)" for row in largest.itertuples()
     )
     return f"The largest steps up in the share are those of {steps}."
@@ -86,7 +82,7 @@ def first_year_sentence(frame: pd.DataFrame, parameters: TwoCountriesParameters,
     now = changes(frame, parameters)["change"]
     other = changes(frame, parameters.model_copy(update={"first_year": later}))["change"]
     turned = [name_of(place) for place in TEN if now[place] * other[place] < 0]
-    signs = f"the sign turns in {_listed(turned)}" if turned else "no sign turns"
+    signs = f"the sign turns in {listed(turned)}" if turned else "no sign turns"
     return f"With {fiscal(later)} as the first year, {signs}."
 
 
@@ -159,8 +155,8 @@ def evidence_sentence() -> str:
         f"Of the {len(countries)} model families with an effect in the table of published effects, "
         f"{len(both) or 'none'} {'were' if len(both) > 1 else 'was'} evaluated in both countries"
     )
-    text += f": {_listed(both)}." if both else "."
-    return f"{text} The outcomes meet more often: {_listed(name.lower() for name in shared)} were studied in both."
+    text += f": {listed(both)}." if both else "."
+    return f"{text} The outcomes meet more often: {listed(name.lower() for name in shared)} were studied in both."
 
 
 def comparable_table() -> pd.DataFrame:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from apmkit.payment import Payment, rulebook
+from apmkit.words import listed
 
 MARKS = {"unconfirmed": "†", "partly confirmed": "‡"}
 """Signs beside a number that rests on a value of this status."""
@@ -171,13 +172,12 @@ def link_sentence(links: pd.DataFrame) -> str:
         "has the opposite one for": clear & (links["correlation"] * sign < 0),
         "shows no clear relation for": ~clear,
     }
-    told = [f"{words} {_listed(links.index[those])}" for words, those in kinds.items() if those.any()]
+    told = [
+        f"{words} {listed(name[0].lower() + name[1:] for name in links.index[those])}"
+        for words, those in kinds.items()
+        if those.any()
+    ]
     return f"The simulation {'; it '.join(told)}."
-
-
-def _listed(names) -> str:
-    *first, last = [name[0].lower() + name[1:] for name in names]
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def redirect_sentence(moved: pd.DataFrame, share: float, costs: Mapping[str, float]) -> str:

@@ -183,13 +183,18 @@ def in_words(rows: pd.DataFrame) -> str:
     ...                        "ci_low": [-3.0, -2.5, -1.0], "ci_high": [-1.0, 0.5, 2.0], "level": 0.95}))
     'Effect on visits, per 100: 3 sets of choices, from -2.00 to 0.50. 67% lie below zero, 33% above. 2 of the 3 \
 intervals (95%) include zero.'
+    >>> in_words(pd.DataFrame({"axis": "Score, points", "estimate": [2.0, 2.0], "ci_low": None, "ci_high": None}))
+    'Score, points: 2 sets of choices, all with the answer 2.0. All lie above zero. They have no intervals.'
     """
     estimates, known = rows["estimate"].dropna(), rows.dropna(subset=["ci_low", "ci_high"])
     low, high, different = estimates.min(), estimates.max(), estimates.round(12).nunique()
     precision = (known["ci_high"] - known["ci_low"]).median() / 4 if len(known) else (high - low) / 4 or abs(high)
     text = f"{rows['axis'].iloc[0]}: {len(estimates)} sets of choices"
-    text += f" with {different} different answers" if different < len(estimates) else ""
-    text += f", from {rounded(low, precision)} to {rounded(high, precision)}."
+    ends = f"from {rounded(low, precision)} to {rounded(high, precision)}"
+    if different == 1:
+        text += f", {'all with' if len(estimates) > 1 else 'with'} the answer {rounded(low, precision)}."
+    else:
+        text += f" with {different} different answers, {ends}." if different < len(estimates) else f", {ends}."
     below, above = (estimates < 0).mean(), (estimates > 0).mean()
     if 1 in (below, above):
         text += f" All lie {'below' if below else 'above'} zero."

@@ -9,18 +9,7 @@ import pandas as pd
 import apmkit as apm
 from apmkit.estimate import Estimate
 from apmkit.studies.us_county_aco_penetration import UNITS, CountyPenetrationParameters
-from apmkit.words import rounded
-
-
-def shown_p(value: float) -> str:
-    """A p-value as text."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def significant(found: Estimate) -> bool:
-    """Whether the interval of the first term excludes zero."""
-    row = found.table.iloc[0]
-    return bool(row.ci_low > 0 or row.ci_high < 0)
+from apmkit.words import excludes_zero, rounded, shown_p
 
 
 def drift_sentence(event: Estimate, parameters: CountyPenetrationParameters) -> str:
@@ -61,7 +50,7 @@ def growth_sentence(event: Estimate, parameters: CountyPenetrationParameters) ->
 
 def balance_sentence(found: Mapping[str, Estimate]) -> str:
     """Which characteristics go with the dose."""
-    differ = [name for name, each in found.items() if significant(each)]
+    differ = [name for name, each in found.items() if excludes_zero(each)]
     if not differ:
         return "None of these goes with the dose by more than chance; what is not in the table may."
     return f"By more than chance the dose goes with: {'; '.join(differ)}. So the dose was not drawn by lot."
@@ -69,7 +58,7 @@ def balance_sentence(found: Mapping[str, Estimate]) -> str:
 
 def pretended_sentence(found: Mapping[int, Estimate], unit: str) -> str:
     """What false starts find."""
-    differ = [str(start) for start, each in found.items() if significant(each)]
+    differ = [str(start) for start, each in found.items() if excludes_zero(each)]
     values = [each.table["estimate"].iloc[0] for each in found.values()]
     se = min(each.table["se"].iloc[0] for each in found.values())
     text = f"Pretended starts give {rounded(min(values), se)} to {rounded(max(values), se)} {unit}."
@@ -136,7 +125,7 @@ def range_sentence(found: Mapping[str, Estimate], unit: str) -> str:
     """From where to where the estimates of other choices go, and how many intervals exclude zero."""
     values = pd.Series({name: each.table["estimate"].iloc[0] for name, each in found.items()})
     se = found["as chosen"].table["se"].iloc[0]
-    outside = sum(significant(each) for each in found.values())
+    outside = sum(excludes_zero(each) for each in found.values())
     return (
         f"The {len(values)} estimates go from {rounded(values.min(), se)} ({values.idxmin()}) to "
         f"{rounded(values.max(), se)} {unit} ({values.idxmax()}); {outside or 'none'} of the intervals "
@@ -158,7 +147,7 @@ def policy_sentence(found: Estimate, event: Estimate, parameters: CountyPenetrat
     """What the headline means, given the years before."""
     drifts = parameters.trends == "parallel" and float(event.joint_test()["p_value"]) < 0.05
     row = found.table.iloc[0]
-    if not significant(found):
+    if not excludes_zero(found):
         return "A region with more ACO patients cannot be said to have become cheaper or dearer, by this design."
     way = "less" if row.estimate < 0 else "more"
     text = f"Where more patients were assigned to ACOs, Medicare came to spend {way} per beneficiary."

@@ -8,12 +8,7 @@ import pandas as pd
 
 from apmkit.estimate import Estimate
 from apmkit.studies.us_mssp_savings_threshold import OUTCOMES, SavingsThresholdParameters, detectable, outcome_words
-from apmkit.words import rounded
-
-
-def shown_p(value: float) -> str:
-    """A p-value as text."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+from apmkit.words import rounded, shown_p
 
 
 def interval(found: Estimate) -> str:

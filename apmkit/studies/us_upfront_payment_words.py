@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from apmkit.columns import count
+from apmkit.words import listed
 
 if TYPE_CHECKING:
     from apmkit.studies.us_upfront_payment import Start, UpfrontPaymentParameters
@@ -32,11 +33,6 @@ def named(model: str) -> str:
 def usd(value: float) -> str:
     """An amount to the nearest hundred dollars."""
     return f"USD {round(value, -2):,.0f}"
-
-
-def listed(names: list[str]) -> str:
-    """Names joined by commas and "and"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def share_in_words(share: float) -> str:

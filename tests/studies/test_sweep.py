@@ -3,13 +3,12 @@
 import csv
 import json
 
-import pandas as pd
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from apmkit import studies
 from apmkit.studies import StudyError, runs
-from apmkit.studies.sweep import combinations, estimated, forbidden, in_workers, points, sweep
+from apmkit.studies.sweep import combinations, sweep
 
 
 @pytest.fixture
@@ -107,19 +106,6 @@ def test_numbers_do_not_depend_on_the_number_of_workers(toy, workers):
     for one, other in zip(alone, together, strict=True):
         assert one["estimates"] == other["estimates"]
     assert len({record["estimates"]["mean"]["table"][0]["estimate"] for record in alone}) == 5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in studies.names() if studies.get(name).grid])
-def test_every_study_gives_the_same_numbers_with_one_worker_and_with_four(name, workers):
-    study = studies.get(name)
-    allowed = [point for point in points(study.grid) if forbidden(study, point) is None]
-    sets = [study.parameters(**point) for point in allowed[:: max(1, len(allowed) // 8)]]
-    alone, together = (list(in_workers(estimated, study, sets, jobs=jobs)) for jobs in (1, 4))
-    for one, other in zip(alone, together, strict=True):
-        for estimate in one["estimates"]:
-            tables = [pd.DataFrame(record["estimates"][estimate]["table"]) for record in (one, other)]
-            pd.testing.assert_frame_equal(*tables, rtol=1e-12, atol=1e-12)
 
 
 def test_a_failing_set_is_reported_in_its_row_and_loses_no_other(toy):
