@@ -24,9 +24,9 @@ test-slow: $(INSTALLED) ## run the long simulations: size, coverage and power of
 agreement: $(INSTALLED) ## write the book's table of what agrees with other packages, from the tests
 	$(BIN)/python -m pytest -n auto tests --agreement book/agreement.csv
 
-check-book: $(BROWSER) ## run every notebook, build every page, check the pages in Chromium
+check-book: $(BROWSER) ## run every notebook, build every page, the PDF and the EPUB, and check them
 	@test -x $(CHROMIUM) || { echo "Error: $(CHROMIUM) is missing; install it with: apt-get install chromium" >&2; exit 2; }
-	$(BIN)/apmkit book --all
+	$(BIN)/apmkit book --all --pdf --epub
 	$(BIN)/python -m pytest -n auto -m browser tests/book
 
 check-links: $(INSTALLED) ## list the links that lead out of the built book, and ask each (needs a network)

@@ -56,15 +56,17 @@ def write_epub(root: str | Path) -> Path:
     root = Path(root).resolve()
     print("Writing the EPUB ...", file=sys.stderr, flush=True)
     folder = root / "_build"
+    folder.mkdir(exist_ok=True)
     shutil.rmtree(folder / "epub", ignore_errors=True)  # whatever lies there would be packed
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config.pop("launch_buttons", None)
+    name = re.sub(r"\W+", "-", config["repository"]["url"].partition("//")[2])
     config.setdefault("sphinx", {}).setdefault("config", {}).update(
         epub_title=config["title"],
         epub_author=config["author"],
         epub_publisher=config["author"],
-        epub_identifier=config["repository"]["url"],
-        epub_scheme="URL",
+        epub_identifier=name,
+        epub_uid=name,
         epub_basename="book",
         epub_description="Case studies of payment reform in the United States and Canada, with data and method",
         epub_copyright=f"{config['copyright']}, {config['author']}. CC BY 4.0",
@@ -150,8 +152,10 @@ def readable(body: str) -> str:
     for formula in page.select(".math"):
         content = _MATH.search(formula.get_text())[1]
         formula.replace_with(BeautifulSoup(_mathml(content, block=formula.name == "div"), "html.parser"))
-    for element in page.select(":not(mstyle)[scriptlevel]"):
-        del element["scriptlevel"]
+    for fraction in page.select("mfrac"):
+        fraction.attrs = {}  # no reader asks for a size
+    for label in page.select("details.below-input > summary"):
+        label.string = "Output"
     for block in page.select("p, ul, ol, div, table, pre"):
         for around in block.parents:
             if around.name in {"p", "span", "cite", "em", "strong"}:  # which hold no blocks

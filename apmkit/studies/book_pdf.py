@@ -219,9 +219,9 @@ def bind(book: list[Chapter], files: list[Path], front: Path, html: Path) -> Pdf
     writer.set_page_label(before, len(names) - 1, style="/D")
     for part, members in groupby(book, key=lambda chapter: chapter.part):
         pages = [(chapter.title, names.index(chapter.name)) for chapter in members]
-        parent = writer.add_outline_item(part, pages[0][1]) if part else None
+        parent = writer.add_outline_item(title=part, page_number=pages[0][1]) if part else None
         for title, sheet in pages:
-            writer.add_outline_item(title, sheet, parent=parent)
+            writer.add_outline_item(title=title, page_number=sheet, parent=parent)
     return writer
 
 
