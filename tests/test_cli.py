@@ -451,6 +451,7 @@ def test_datasets_add_puts_a_new_year_into_the_data(monkeypatch, tmp_path):
     result = call("datasets", "add", "unmet_need", new)
     assert result.exit_code == 0, result.output
     assert "unmet.csv is now part of unmet_need" in result.stdout
+    assert result.stdout.endswith("See what it changed: apmkit bulletin --dataset unmet_need\n")
     assert datasets.load("unmet_need")["year"].max() == last + 1
     refused(call("datasets", "add", "unmet_need", new), "--replace")
     assert call("datasets", "add", "unmet_need", new, "--replace").exit_code == 0

@@ -120,3 +120,4 @@ def add(name, file, year, replace):
 
     copy = datasets.add(name, file, year=year, replace=replace)
     click.echo(f"{file.name} is now part of {name}; the copy is {copy}")
+    click.echo(f"See what it changed: apmkit bulletin --dataset {name}")

@@ -102,6 +102,7 @@ def new_study(
         "label": module.replace("_", "-"),
         "key": module,
         "heading": plain(title),
+        "words": plain(_words(outcomes[0])),
         "title": _literal(title),
         "file": _literal(data.file),
         "table": _literal(data.table),

@@ -206,10 +206,11 @@ def test_a_registry_or_contents_of_another_layout_are_left_alone():
 def test_in_a_clone_the_new_study_runs_its_tests_pass_and_the_result_names_the_file(tmp_path, kind):
     clone = tmp_path / "clone"
     shutil.copytree(ROOT / "apmkit", clone / "apmkit", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "tests/studies", clone / "tests/studies", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("tests/studies", "tests/book"):
+        shutil.copytree(ROOT / folder, clone / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "notebooks", clone / "notebooks")
-    (clone / "book").mkdir()
-    for name in ("pyproject.toml", "conftest.py", "tests/conftest.py", "book/_toc.yml"):
+    shutil.copytree(ROOT / "book", clone / "book", ignore=shutil.ignore_patterns("notebooks", "generated", "_*"))
+    for name in ("pyproject.toml", "conftest.py", "tests/conftest.py", "book/_toc.yml", "_config.yml"):
         shutil.copy(ROOT / name, clone / name)
     data, table = tmp_path / f"clinics.{kind}", []
     frame = clinics()
@@ -262,7 +263,8 @@ def test_in_a_clone_the_new_study_runs_its_tests_pass_and_the_result_names_the_f
         "-p",
         "no:cacheprovider",
         "tests/studies/test_us_clinics.py",
-        "tests/studies/test_study.py",
+        *(f"tests/studies/test_{name}.py" for name in ("bulletin", "specifications", "study")),
+        *(f"tests/book/test_{name}.py" for name in ("glossary", "launch", "pages", "teaching_pages")),
         "-k",
         "clinics",
     )
