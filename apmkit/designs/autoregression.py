@@ -66,6 +66,9 @@ def fit_autoregression(y: np.ndarray, regressors: np.ndarray, periods: np.ndarra
     """
     n, k = regressors.shape
     distance = np.abs(np.subtract.outer(periods, periods))
+    # What the regressors explain is taken out first: a constant added to the outcome then changes no step of the search.
+    explained = np.linalg.lstsq(regressors, y)[0]
+    y = y - regressors @ explained
 
     def solve(u):
         correlation = _autocorrelations(_autoregression(np.tanh(u)), int(distance.max()))[distance]
@@ -111,7 +114,7 @@ def fit_autoregression(y: np.ndarray, regressors: np.ndarray, periods: np.ndarra
         warn(f"The errors are close to a random walk, or an autoregression of order {order} has no clear fit: a level "
              "change can hardly be told from drift, and 2 degrees of freedom are used.")  # fmt: skip
     return AutoregressiveFit(
-        coefficients,
+        coefficients + explained,
         covariance(theta),
         _autoregression(np.tanh(best.x)),
         innovations / np.exp(theta[-1] / 2),

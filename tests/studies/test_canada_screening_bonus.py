@@ -56,6 +56,17 @@ def test_sets_of_choices_in_one_world_are_analysed_once():
     assert screen.analyses(STUDY.parameters(seed=4)) is not first
 
 
+def test_the_level_of_a_series_does_not_decide_whether_its_errors_are_taken_for_a_random_walk():
+    """In this draw a launch that is left out makes the fitted errors drift; one point more once changed the interval."""
+    series = screen.simulate(STUDY.parameters(), draw=7)
+    raised = series.assign(screened=series["screened"] + 1)
+    rows = [
+        screen.analyse(one, "2010-Q1", False, False).term("slope change").table[["estimate", "ci_low", "ci_high"]]
+        for one in (series, raised)
+    ]
+    np.testing.assert_allclose(*rows, rtol=1e-3)
+
+
 def test_one_series_is_the_analysis_of_the_library_by_year():
     series = screen.simulate(STUDY.parameters())
     alone = series[(series["group"] == "eligible") & (series["quarter"] <= 40)]
