@@ -66,7 +66,7 @@ def fit_autoregression(y: np.ndarray, regressors: np.ndarray, periods: np.ndarra
     """
     n, k = regressors.shape
     distance = np.abs(np.subtract.outer(periods, periods))
-    # What the regressors explain is taken out first: a constant added to the outcome then changes no step of the search.
+    # What the regressors explain is taken out first, so that the level of the outcome takes no part in the search.
     explained = np.linalg.lstsq(regressors, y)[0]
     y = y - regressors @ explained
 

@@ -57,7 +57,7 @@ def test_sets_of_choices_in_one_world_are_analysed_once():
 
 
 def test_the_level_of_a_series_does_not_decide_whether_its_errors_are_taken_for_a_random_walk():
-    """In this draw a launch that is left out makes the fitted errors drift; one point more once changed the interval."""
+    """In this draw a launch left out makes the fitted errors drift; one point more once changed the interval."""
     series = screen.simulate(STUDY.parameters(), draw=7)
     raised = series.assign(screened=series["screened"] + 1)
     rows = [
