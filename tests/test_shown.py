@@ -61,6 +61,16 @@ def test_many_rows_are_named_without_their_numbers():
     assert "choice a; choice b" in in_words(rows(13).figure)
 
 
+def test_very_many_rows_are_left_to_the_sentence():
+    assert in_words(rows(21).figure).endswith("from 0 to 250.")
+
+
+def test_bars_have_their_numbers():
+    ax = plt.subplots()[1]
+    ax.barh(["fees", "salary"], [12, -3])
+    assert "Rows: fees 12; salary −3." in in_words(ax.figure)
+
+
 def test_panels_are_named_and_an_axis_is_told_once():
     figure, panels = plt.subplots(1, 2)
     for ax, name in zip(panels, ("Ontario", "Quebec"), strict=True):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_VALUES = 12  # more are tiring to hear
+_MOST_VALUES, _MOST_NAMES = 12, 20  # more are tiring to hear
 
 
 def show(figure: Axes | Figure, *, alt: str, source: str) -> None:
@@ -59,6 +59,7 @@ def in_words(figure: Figure) -> str:
     panels = [ax for ax in figure.axes if ax.get_visible() and ax.axison and ax.get_label() != "<colorbar>"]
     titles = [" ".join(ax.get_title(loc="left").split() or ax.get_title().split()) for ax in panels]
     found = [f"Panels: {'; '.join(filter(None, titles))}."] if len(panels) > 1 and any(titles) else []
+    rows = []
     for side, name, many in (("x", "Horizontal", "Columns"), ("y", "Vertical", "Rows")):
         overall = getattr(figure, f"get_sup{side}label")()
         spans: dict[str, list[str]] = {}
@@ -66,8 +67,7 @@ def in_words(figure: Figure) -> str:
             axis = getattr(ax, f"{side}axis")
             names = _names(axis)
             if names and axis.get_tick_params().get(f"label{'bottom' if side == 'x' else 'left'}", True):
-                texts = _values(ax, side, names) or list(names.values())
-                found.append(f"{many}: {'; '.join(texts)}.")
+                rows.append((many, _values(ax, side, names) or list(names.values())))
             label = " ".join((axis.get_label_text() or overall).split())
             if label:
                 spans.setdefault(label, []).extend(ends if (ends := _ends(axis)) and not names else [])
@@ -75,6 +75,8 @@ def in_words(figure: Figure) -> str:
             f"{name} axis: {label}{f', from {ends[0]} to {ends[-1]}' if len(ends) == 2 else ''}."
             for label, ends in spans.items()
         ]
+    if sum(len(texts) for _, texts in rows) <= _MOST_NAMES:
+        found += [f"{many}: {'; '.join(texts)}." for many, texts in rows]
     return " ".join(dict.fromkeys(found))
 
 
@@ -98,13 +100,18 @@ def _names(axis) -> dict[float, str]:
 
 
 def _values(ax: Axes, side: str, names: dict[float, str]) -> list[str]:
-    """Estimate and interval at each name, where every name has one."""
+    """Estimate and interval at each name, where no name has two."""
+    if len(names) > _MOST_VALUES:
+        return []
     points = _by_place(_points(ax), side)
     spans = {at: found for at, found in _by_place(_spans(ax, side), side).items() if at in names}
-    if len(names) > _MOST_VALUES or not spans or any(len(set(points.get(at, ()))) != 1 for at in names):
+    if any(len(set(points.get(at, ()))) > 1 for at in names) or not points.keys() & names.keys():
         return []
     texts = []
     for at, name in names.items():
+        if at not in points:
+            texts.append(name)
+            continue
         ends = [end for span in spans.get(at, ()) for end in span]
         span = f" ({_short(min(ends))} to {_short(max(ends))})" if ends else ""
         texts.append(f"{name} {_short(points[at][0])}{span}")
@@ -121,7 +128,13 @@ def _by_place(found: Iterator[tuple], side: str) -> dict[float, list]:
 
 def _points(ax: Axes) -> Iterator[tuple[float, float]]:
     from matplotlib.collections import PathCollection
+    from matplotlib.container import BarContainer
 
+    bars = [container for container in ax.containers if isinstance(container, BarContainer)]
+    if len(bars) == 1:
+        for bar in bars[0]:
+            (x, y), (right, top) = bar.get_xy(), (bar.get_x() + bar.get_width(), bar.get_y() + bar.get_height())
+            yield (right, (y + top) / 2) if bars[0].orientation == "horizontal" else ((x + right) / 2, top)
     for line in ax.lines:
         if line.get_marker() not in ("None", None, "", " ") and line.get_transform() == ax.transData:
             yield from line.get_xydata()

@@ -154,7 +154,7 @@ def _findings(table: pd.DataFrame, groups: dict[str, pd.DataFrame], here: str, d
     return found
 
 
-def show_what_if(study: Study, parameters: Parameters) -> None:
+def show_what_if(study: Study, parameters: Parameters, *, source: str) -> None:
     """Show in a notebook menus and sliders over the sets of a study that change a figure and a sentence in the browser.
 
     Parameters
@@ -163,6 +163,8 @@ def show_what_if(study: Study, parameters: Parameters) -> None:
         With a `grid`.
     parameters : Parameters
         Those of the run; the menus start there, or at the defaults if no set has them.
+    source : str
+        For the line below the figure.
     """
     from IPython.display import HTML, display
 
@@ -171,4 +173,4 @@ def show_what_if(study: Study, parameters: Parameters) -> None:
     table = specifications(study)
     start = row_of(study, table, parameters)
     default = row_of(study, table, study.parameters())
-    display(HTML(panel(study, table, default=default, start=default if start is None else start)))
+    display(HTML(panel(study, table, default=default, start=default if start is None else start, source=source)))

@@ -70,7 +70,7 @@ A study has three parts that carry its name. For ``us/example``:
        studies.show_parameters(study, parameters)               # under "Rerun this page"
        result = study.run(parameters)                           # somewhere between
        studies.show_specifications(study, parameters, source="CMS; own calculation.")    # near the end
-       studies.show_what_if(study, parameters)                  # after it
+       studies.show_what_if(study, parameters, source="CMS; own calculation.")           # after it
        studies.record(result)                                   # the last code cell
 
    The three that show something say all that is to be said: the table of parameters and the commands, the

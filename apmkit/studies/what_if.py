@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def panel(study: Study, table: pd.DataFrame, *, default: int, start: int) -> str:
+def panel(study: Study, table: pd.DataFrame, *, default: int, start: int, source: str) -> str:
     """HTML with its own data, style and script: it needs no server, no network and no other file.
 
     Without JavaScript it shows the sentence of the set it starts with, and a table of the sets that differ from the
@@ -29,6 +29,8 @@ def panel(study: Study, table: pd.DataFrame, *, default: int, start: int) -> str
         From `apmkit.studies.specifications.specifications`.
     default, start : int
         Rows of the table: the defaults, and the set to start with.
+    source : str
+        Where the data come from.
     """
     values = {name: list(table[f"parameters.{name}"].unique()) for name in study.grid}
     axes = [axis for axis in table["axis"].unique() if axis]
@@ -63,6 +65,7 @@ def panel(study: Study, table: pd.DataFrame, *, default: int, start: int) -> str
 </form>
 <p class="says" role="status" aria-live="polite">{escape(table.loc[start, "sentence"])}</p>
 <div class="drawing"></div>
+<p class="source">Source: {escape(source)}</p>
 <p class="command" hidden>A page with these choices: <code></code></p>
 <script type="application/json">{content}</script>
 <div class="plain">{_plain(study, table, table.loc[default])}</div>

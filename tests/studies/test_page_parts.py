@@ -59,9 +59,9 @@ def test_a_run_that_is_no_set_of_the_grid_says_so_and_marks_the_defaults(study, 
     assert "This run has `scale=2.0` and is not among them." in text.data
     assert "None of the 2 other sets give a lower number than the defaults." in text.data
     assert [note.get_text() for note in figure.axes[0].texts] == ["default"]
-    studies.show_what_if(study, study.parameters(scale=2))
+    studies.show_what_if(study, study.parameters(scale=2), source="invented.")
     assert '"start":0' in shown[-1].data
-    studies.show_what_if(study, study.parameters(first=3))
+    studies.show_what_if(study, study.parameters(first=3), source="invented.")
     assert '"start":4' in shown[-1].data
 
 

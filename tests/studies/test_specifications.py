@@ -44,7 +44,7 @@ def test_a_study_with_a_grid_says_what_it_measures_and_in_which_unit(name):
 def test_the_page_of_a_study_with_a_grid_shows_its_parameters_and_its_panel(name):
     cells = json.loads(studies.get(name).notebook.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    for call in ("studies.show_parameters(study, parameters)", "studies.show_what_if(study, parameters)"):
+    for call in ("studies.show_parameters(study, parameters)", "studies.show_what_if(study, parameters, "):
         assert sum(call in cell for cell in code) == 1, call
 
 

@@ -49,7 +49,7 @@ def data_of(html):
 
 
 def test_the_panel_has_a_labelled_control_for_each_parameter_and_every_set(study, table):
-    html = what_if.panel(study, table, default=0, start=3)
+    html = what_if.panel(study, table, default=0, start=3, source="invented.")
     elements = Elements(html).found
     controls = [attributes["id"] for tag, attributes in elements if tag in ("select", "input")]
     assert controls == ["what-if-outcome", "what-if-first", "what-if-leave_out"]
@@ -57,6 +57,7 @@ def test_the_panel_has_a_labelled_control_for_each_parameter_and_every_set(study
     (slider,) = [attributes for tag, attributes in elements if tag == "input"]
     assert (slider["type"], slider["min"], slider["max"], slider["value"]) == ("range", "0", "2", "1")
     assert "<option>visits</option>" in html
+    assert '<p class="source">Source: invented.</p>' in html
     assert "<option selected>on, qc</option>" in html
     data = data_of(html)
     assert (data["default"], data["start"], data["level"]) == (0, 3, "90%")
@@ -65,13 +66,13 @@ def test_the_panel_has_a_labelled_control_for_each_parameter_and_every_set(study
 
 
 def test_text_is_shown_as_it_is_and_ends_no_script(study, table):
-    html = what_if.panel(study, table, default=0, start=0)
+    html = what_if.panel(study, table, default=0, start=0, source="invented.")
     assert sum(tag == "script" for tag, _ in Elements(html).found) == 2
     assert f"{SENTENCE} 0" in Elements(html).text
 
 
 def test_without_scripts_there_is_the_sentence_and_a_row_for_each_choice_changed_alone(study, table):
-    html = what_if.panel(study, table, default=0, start=0)
+    html = what_if.panel(study, table, default=0, start=0, source="invented.")
     rows = Elements(html[html.index("<tbody>") : html.index("</tbody>")])
     assert sum(tag == "tr" for tag, _ in rows.found) == 1 + 1 + 2 + 1
     assert rows.text.startswith(f"default{SENTENCE} 0outcome: visits{SENTENCE} 6first: 2{SENTENCE} 2first: 3")
@@ -79,7 +80,7 @@ def test_without_scripts_there_is_the_sentence_and_a_row_for_each_choice_changed
 
 
 def test_the_panel_asks_nothing_of_a_network_and_its_script_is_small(study, table):
-    html = what_if.panel(study, table, default=0, start=0)
+    html = what_if.panel(study, table, default=0, start=0, source="invented.")
     assert set(re.findall(r"https?://[^'\"\s)]+", html)) == {"http://www.w3.org/2000/svg"}
     assert not re.search(r"\bfetch\b|XMLHttpRequest|\bimport\b|innerHTML|\beval\b", html)
     script = (what_if._HERE / "what_if.js").read_bytes()
