@@ -12,7 +12,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.options import numbers
-from apmkit.payment.practices import Practices
+from apmkit.payment.practices import OLDEST, Practices
 from apmkit.payment.rulebook import RulesInForce
 
 _SHIPPED = Path(__file__).parent / "schedules" / "illustrative_age_sex.csv"
@@ -119,9 +119,9 @@ class CapitationSchedule:
 
     def pay(self, practices: Practices) -> np.ndarray:
         """Money for each patient: the rate for the months enrolled, nothing for those who are not."""
-        people = practices.patients
-        rates = self.rates(people["age"], people["sex"])
-        return rates * practices.patient("enrolled") * practices.patient("months") / 12
+        ages = np.arange(OLDEST + 1)
+        rates = self.rates(np.tile(ages, 2), np.repeat(["F", "M"], len(ages)))
+        return rates[practices.age_and_sex] * practices.patient("enrolled") * practices.patient("months") / 12
 
     def _value_column(self) -> str:
         known = {"age_from", "age_to", "sex", "rate", "factor"}

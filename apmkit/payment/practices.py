@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from apmkit.payment.tables import has_optional
 _SHARES = ("quality_score", "rate_")  # beginnings of names
 _POSITIVE = frozenset({"risk_score", "physicians"})
 _MONTHS_OF_YEAR = 12
+OLDEST = 120
+"""Highest age that is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +91,8 @@ class Practices:
         if (self.n_patients == 0).any():
             raise PaymentError(f"Practice {index[int(np.argmin(self.n_patients))]} has no patients; leave it out.")
         age = self.patient("age")
-        if (wrong := (age != np.floor(age)) | (age > 120)).any():
-            raise PaymentError(f"An age is {age[wrong][0]:g}; give whole years from 0 to 120.")
+        if (wrong := (age != np.floor(age)) | (age > OLDEST)).any():
+            raise PaymentError(f"An age is {age[wrong][0]:g}; give whole years from 0 to {OLDEST}.")
         if not self.patients["sex"].isin(["F", "M"]).all():
             odd = self.patients["sex"][~self.patients["sex"].isin(["F", "M"])].iloc[0]
             raise PaymentError(f"A sex is {odd!r}; the schedules know F and M.")
@@ -109,6 +112,11 @@ class Practices:
     def rows(self) -> np.ndarray:
         """For each patient, the position of the practice in `index`."""
         return self._rows
+
+    @cached_property
+    def age_and_sex(self) -> np.ndarray:
+        """For each patient the age, for men after the ages of women: a place in a table by sex and age."""
+        return self.patient("age").astype(int) + (OLDEST + 1) * self.patients["sex"].eq("M").to_numpy(dtype=bool)
 
     @property
     def notes(self) -> tuple[str, ...]:
