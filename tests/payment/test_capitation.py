@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apmkit.errors import ApmkitError, PaymentError
@@ -62,6 +62,7 @@ def test_the_illustrative_schedule_says_what_it_is_and_has_the_shape_it_describe
     assert (women == men)[~reproductive & ~later].all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 119), unique=True, max_size=15), st.integers(0, 14))
 def test_any_partition_of_ages_is_accepted_and_without_one_band_refused(cuts, lost):
     starts = [0, *sorted(cuts)]
