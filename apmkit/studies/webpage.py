@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import html
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from apmkit.studies.markdown import plain
@@ -19,6 +20,7 @@ _OPEN = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})\s*(?:\{([\w:-]+)\}\s*(.*))?")
 _OPTION = re.compile(r"^\s*:([\w-]+):\s*(.*)$")
 _LABEL = re.compile(r"^\([\w:-]+\)=\s*$", re.MULTILINE)
 _BOOK_LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!\w+:)[^)]*\.(?:md|ipynb)(?:#[^)]*)?\)")
+_ACCENT = re.compile(r"""\\([`'^"~])\{?(\w)\}?""")
 
 # Cells keep the meaning that their tags have in the book.
 _TEMPLATE = """\
@@ -281,8 +283,13 @@ def _surnames(people: str) -> str:
         name.strip("{} ")
         if name.startswith("{")
         else re.sub("[{}]", "", name.partition(",")[0] if "," in name else name.split()[-1])
-        for name in people.split(" and ")
+        for name in _ACCENT.sub(_accented, people).replace(r"\oe", "œ").split(" and ")
     ]
     if len(names) > 2 or names[-1] == "others":
         return f"{names[0]} et al."
     return " and ".join(names)
+
+
+def _accented(found: re.Match) -> str:
+    mark = {"`": "\u0300", "'": "\u0301", "^": "\u0302", "~": "\u0303", '"': "\u0308"}[found[1]]
+    return unicodedata.normalize("NFC", found[2] + mark)

@@ -35,6 +35,7 @@ def code(source, *tags, text="shown"):
         ("{glue:text}`effect:.0f`% and {glue}`effect`", "-12% and -12.3456"),
         ("{cite:t}`callaway2021` and {cite:p}`bazemore2018,sun2021`",
          "Callaway and Sant'Anna (2021) and (Bazemore et al., 2018; Sun and Abraham, 2021)"),
+        ("{cite:t}`holmstrom1991`, {cite:p}`clarke2023`", "Holmström and Milgrom (1991), (Clarke et al., 2023)"),
         ("{glue:text}`count:,` of {glue:text}`count:.1f`", "4,795 of 4795.0"),
         ("{cite}`unheard_of`", "(unheard_of)"),
         ("{term}`ATT`, {doc}`the data <../data>`, {math}`x^2`", "ATT, the data, $x^2$"),
