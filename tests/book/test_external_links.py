@@ -120,3 +120,11 @@ def test_every_reference_is_cited():
     roles = [role for page in pages for role in re.findall(r"\{cite:?\w*\}`([^`]+)`", page.read_text("utf-8"))]
     cited = {key.strip() for role in roles for key in role.split(",")}
     assert sorted(set(ENTRIES) - cited) == []
+
+
+def test_dois_in_the_text_and_the_library_are_those_of_the_list():
+    listed = {doi.casefold() for entry in ENTRIES.values() if (doi := field(entry, "doi"))}
+    files = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").rglob("*.ipynb"), *(ROOT / "apmkit").rglob("*.py")]
+    found = {doi for file in files for doi in re.findall(r"\b10\.\d{4,5}/[\w./()-]*\w", file.read_text("utf-8"))}
+    assert found
+    assert {doi for doi in found if doi.casefold() not in listed} == set()
