@@ -75,11 +75,12 @@ class BcLfpParameters(Parameters):
             )
         start = max(self.first_year, measure.first_year)
         partial_year = measure.fiscal and not self.is_placebo and self.partly_treated != "pre"
-        before = self.treatment_year - start - partial_year
+        before = max(self.treatment_year - start - partial_year, 0)
         if before < _FEWEST_BEFORE:
             raise ValueError(
-                f"{self.outcome} from {start} has {max(before, 0)} years before treatment_year={self.treatment_year} "
-                f"and needs {_FEWEST_BEFORE}; give an earlier first_year or a later treatment_year"
+                f"{self.outcome} from {start} has {before} year{'' if before == 1 else 's'} before "
+                f"treatment_year={self.treatment_year} and needs {_FEWEST_BEFORE}; give an earlier first_year or a "
+                "later treatment_year"
             )
         return self
 

@@ -377,7 +377,7 @@ def test_the_budget_a_person_is_the_yearly_budget_over_the_population(frame):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"outcome": "unmet_need", "treatment_year": 2019}, "has 1 years before treatment_year=2019 and needs 3"),
+        ({"outcome": "unmet_need", "treatment_year": 2019}, "has 1 year before treatment_year=2019 and needs 3"),
         ({"first_year": 2020}, "has 2 years before treatment_year=2023 and needs 3"),
         ({"treatment_year": 2022}, "leaves no untreated year after the pretended start: give 2023, or at most 2021"),
         ({"leave_out": "ON,ON"}, "names a value twice"),
