@@ -29,6 +29,7 @@ table { border-collapse: collapse; font-size: .8em; }
 th, td { padding: .2em .4em; border-bottom: 1px solid #999; text-align: left; vertical-align: top; }
 caption { text-align: left; font-weight: bold; }
 img { max-width: 100%; height: auto; }
+.highlight { padding: .1em .5em; background: #f6f6f6; }
 pre { white-space: pre-wrap; }
 """
 # Scripts, what only they show, what only a screen uses, and the code of figures, which paper does not show either.
