@@ -127,3 +127,14 @@ def test_links_to_the_source_lead_to_the_source_notebook(visit):
     source = f"{STUDIES[0]}.ipynb"
     for service in ("https://mybinder.org/", "https://github.com/"):
         assert any(href.startswith(service) and href.endswith(source) for href in hrefs), (service, hrefs)
+
+
+@pytest.mark.parametrize(("viewport", "screens"), [(WIDE, 1), (PHONE, 1.25)], ids=["wide", "phone"])
+def test_the_front_page_begins_with_a_finding_and_its_whole_picture(visit, viewport, screens):
+    page, problems = visit("index", viewport=viewport)
+    finding = page.locator("article p", has_text="One result.").first.bounding_box()
+    picture = page.locator("article figure img").first.bounding_box()
+    assert finding["y"] < picture["y"]
+    assert picture["y"] + picture["height"] <= screens * viewport["height"]
+    assert picture["x"] + picture["width"] <= viewport["width"]
+    assert problems == []
