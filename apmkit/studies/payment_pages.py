@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from typing import TYPE_CHECKING
 
 from apmkit.cli.screen import value
 from apmkit.studies.markdown import anchor, dropdown, outcomes, plain, table
+
+if TYPE_CHECKING:
+    from apmkit.contract.record import Source
 
 _PAID_BY = {
     "mssp": ("settle_mssp", "mssp_benchmark", "advance_investment_payments"),
@@ -165,7 +169,7 @@ def _contract(name: str) -> list[str]:
         (plain(theme), f"{row['filled']:.0f} of {row['fields']:.0f}", f"{row['absent']:.0f}", f"{row['missing']:.0f}")
         for theme, row in completeness(contract).iterrows()
     ]
-    sources = "\n".join(f"* {plain(source.citation)} ({source.status})" for source in contract.sources)
+    sources = "\n".join(f"* {_cited(source)} ({source.status})" for source in contract.sources)
     return [
         f"({anchor('contract', name)})=\n## {plain(contract.title)}",
         f"**{plain(found.category)}.** {_spaced(found.reason)}",
@@ -181,3 +185,9 @@ def _contract(name: str) -> list[str]:
 def _spaced(name: str) -> str:
     """A name of a payment in words."""
     return plain(name.replace("_", " "))
+
+
+def _cited(source: Source) -> str:
+    """A source as a link, where it has an address."""
+    address = f"https://doi.org/{source.doi}" if source.doi else source.url
+    return f"[{plain(source.citation)}](<{address}>)" if address else plain(source.citation)

@@ -39,3 +39,5 @@ def test_the_page_of_contracts_shows_every_contract_with_category_reason_and_sou
         assert plain(found.reason.replace("_", " ")) in section
         for source in contract.sources:
             assert plain(source.citation) in section
+            address = f"https://doi.org/{source.doi}" if source.doi else source.url
+            assert address is None or f"](<{address}>)" in section
