@@ -12,6 +12,7 @@ import pandas as pd
 
 import apmkit as apm
 from apmkit.payment import calibrate_effort, ontario_fhg, ontario_fho, respond_practices
+from apmkit.studies.shocks import fading
 
 if TYPE_CHECKING:
     from apmkit.studies.canada_fhg_to_fho import FhgToFhoParameters
@@ -56,7 +57,6 @@ SWITCHERS = 0.5
 """Share of practices that switch by 2012."""
 DRIFT_SD = 0.02
 """Standard deviation between practices of their own trend, in logs a year; half of its variance goes with age."""
-CARRIES_OVER = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +201,7 @@ def simulate(
     starts[order[: per_wave * len(WAVES)]] = np.repeat(WAVES, per_wave)
     switches = np.isfinite(starts)
 
-    shocks = outcome.shock * random.normal(size=(n, len(YEARS)))
-    for t in range(1, len(YEARS)):
-        shocks[:, t] = CARRIES_OVER * shocks[:, t - 1] + np.sqrt(1 - CARRIES_OVER**2) * shocks[:, t]
+    shocks = fading(outcome.shock * random.normal(size=(n, len(YEARS))))
     time = YEARS - YEARS[0]
     level = start.level[parameters.outcome].to_numpy() + gap * switches
     untreated = level[:, None] + outcome.trend * time + (drift + push * switches)[:, None] * time + shocks

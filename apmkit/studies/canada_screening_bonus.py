@@ -17,6 +17,7 @@ from apmkit.errors import DesignWarning
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study
 from apmkit.studies.canada_screening_bonus_words import choices_sentence, described, finding
+from apmkit.studies.shocks import fading
 
 BONUS, LAUNCH = 25, 33
 """Quarters since January 2000 in which the bonus (April 2006) and ColonCancerCheck (April 2008) begin."""
@@ -28,8 +29,8 @@ STARTS = {"eligible": 16.0, "comparison": 10.0}
 """Percent screened at the start of 2000: 18 in 2000/01 in the province (Kiran & Glazier 2012), and assumed."""
 PHASE_IN = 8
 """Quarters until the launch has its whole effect: the test is due every two years."""
-PERSISTENCE, SHARED_SD, OWN_SD = 0.5, 0.7, 0.5
-"""Autocorrelation of the shocks, and standard deviations in points of those of both series and of one; assumed."""
+SHARED_SD, OWN_SD = 0.7, 0.5
+"""Standard deviations in points of shocks of both series and of one; assumed."""
 DRAWS = 60
 """Simulated pairs of series on which analyses are tried."""
 WORLDS = {
@@ -91,7 +92,7 @@ def simulate(parameters: ScreeningBonusParameters, draw: int = 0) -> pd.DataFram
     """
     quarter = np.arange(LAST["2010-Q4"] + 1)
     random = np.random.default_rng([parameters.seed, draw])
-    shocks = _autoregressive(random.normal(size=(3, len(quarter))))
+    shocks = fading(random.normal(size=(3, len(quarter))))
     launch = parameters.launch_effect * np.clip((quarter - LAUNCH + 1) / PHASE_IN, 0, 1)
     added = {
         "eligible": parameters.true_bonus_slope / 4 * np.maximum(quarter - BONUS, 0) + launch,
@@ -103,14 +104,6 @@ def simulate(parameters: ScreeningBonusParameters, draw: int = 0) -> pd.DataFram
         screened = STARTS[group] + SLOPES[group] / 4 * quarter + added[group] + noise
         groups.append(pd.DataFrame({"quarter": quarter, "group": group, "screened": screened}))
     return pd.concat(groups, ignore_index=True)
-
-
-def _autoregressive(innovations: np.ndarray) -> np.ndarray:
-    """Stationary shocks with a standard deviation of one."""
-    shocks = innovations.copy()
-    for t in range(1, shocks.shape[1]):
-        shocks[:, t] = PERSISTENCE * shocks[:, t - 1] + np.sqrt(1 - PERSISTENCE**2) * innovations[:, t]
-    return shocks
 
 
 def analyse(series: pd.DataFrame, last_period: str, model_launch: bool, comparison: bool) -> Estimate:

@@ -17,6 +17,7 @@ from apmkit.estimate import Estimate
 from apmkit.panel import Panel
 from apmkit.plots.style import axes
 from apmkit.studies import Parameters, Result, Study
+from apmkit.studies.shocks import fading
 
 WORLDS = {
     "plain": "All assumptions hold; one effect for all",
@@ -60,7 +61,6 @@ ESTIMATORS: dict[str, tuple[str, Callable[[Panel], Estimate]]] = {
 
 STARTS = (0.4, 0.55, 0.7)
 """When cohorts start, as a share of the periods."""
-PERSISTENCE = 0.5
 
 
 class TrialParameters(Parameters):
@@ -101,12 +101,12 @@ def simulate(world: str, parameters: TrialParameters, random: np.random.Generato
     n, periods = parameters.units, parameters.periods
     starts = np.array([*(round(share * periods) for share in STARTS), np.inf])
     cluster = np.arange(n)
-    shocks = _fading(random.normal(size=(n, periods)))
+    shocks = fading(random.normal(size=(n, periods)))
     wave = 2 * n // 9
     sizes = [wave, wave, wave, n - 3 * wave]
     if world == "few clusters":
         cluster = np.arange(n) % parameters.clusters
-        shocks += 0.5 * _fading(random.normal(size=(parameters.clusters, periods)))[cluster]
+        shocks += 0.5 * fading(random.normal(size=(parameters.clusters, periods)))[cluster]
         waves = np.resize([3, 0, 1, 2], parameters.clusters)
         own_start = starts[random.permutation(waves)[cluster]]
     elif world == "past spending":
@@ -135,13 +135,6 @@ def simulate(world: str, parameters: TrialParameters, random: np.random.Generato
         leaves = (random.uniform(size=(n, periods)) < likely) & (since >= 0)
         observed[:, 1:] = ~np.logical_or.accumulate(leaves, axis=1)[:, :-1]
     return Draw(own_start, cluster, untreated, effects, observed)
-
-
-def _fading(innovations: np.ndarray) -> np.ndarray:
-    shocks = innovations.copy()
-    for t in range(1, shocks.shape[1]):
-        shocks[:, t] = PERSISTENCE * shocks[:, t - 1] + np.sqrt(1 - PERSISTENCE**2) * innovations[:, t]
-    return shocks
 
 
 def panel_of(draw: Draw, *, with_effect: bool) -> Panel:
