@@ -199,7 +199,9 @@ intervals (95%) include zero.'
     if 1 in (below, above):
         text += f" All lie {'below' if below else 'above'} zero."
     else:
-        text += f" {below:.0%} lie below zero, {above:.0%} above."
+        text += f" {below:.0%} lie below zero, {above:.0%} above" + (
+            ", the others at zero." if (estimates == 0).any() else "."
+        )
     if known.empty:
         return f"{text} They have no intervals."
     zero = ((known["ci_low"] <= 0) & (known["ci_high"] >= 0)).sum()

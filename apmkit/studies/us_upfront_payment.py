@@ -30,6 +30,9 @@ MODELS = {
     "advance": "Shared savings, advanced",
 }
 """Words for each way of payment; `label` marks those whose rules are in doubt."""
+PATIENTS = (89, 144, 214)
+"""Medicare patients of a primary care practitioner: quartiles of practices that applied for CPC+ (Singh et al. 2020,
+table 1)."""
 N_PRACTICES = 40
 PHYSICIANS_PER_NURSE = 4
 FIXED_SHARE = 0.8
@@ -43,6 +46,13 @@ class UpfrontPaymentParameters(Parameters):
 
     model: Literal[tuple(MODELS)] = Field("shared_savings", description="Way of payment that heads the page.")
     physicians: int = Field(2, ge=1, le=8, description="Mean number of physicians in a practice.")
+    patients: int = Field(
+        PATIENTS[1],
+        ge=50,
+        le=1_000,
+        description="Mean number of Medicare patients of a physician; of practices that applied for CPC+, half had "
+        f"{PATIENTS[0]} to {PATIENTS[2]}.",
+    )
     existing: bool = Field(
         True, description="Whether a practice exists and still gets claims of the months before; else it opens anew."
     )
@@ -144,7 +154,11 @@ def start(
     a = assumptions or Assumptions()
     if practices is None:
         practices = apm.synthetic_practices(
-            "US", n_practices=N_PRACTICES, physicians=parameters.physicians, seed=parameters.seed
+            "US",
+            n_practices=N_PRACTICES,
+            physicians=parameters.physicians,
+            patients_per_physician=parameters.patients,
+            seed=parameters.seed,
         )
     payments = _yearly(practices, a)
     fees = payments["fee_for_service"].total
@@ -316,7 +330,7 @@ STUDY = Study(
     estimate=estimate,
     grid={
         "model": tuple(MODELS),
-        "physicians": (1, 2, 5),
+        "patients": (*PATIENTS, 400),
         "claims_lag": (1, 3),
         "savings_rate": (0.0, 0.04),
     },

@@ -9,6 +9,7 @@ import pandas as pd
 
 import apmkit as apm
 from apmkit.studies.us_upfront_payment import (
+    PATIENTS,
     PHYSICIANS_PER_NURSE,
     Start,
     UpfrontPaymentParameters,
@@ -30,6 +31,7 @@ def varied(parameters: UpfrontPaymentParameters, models: tuple[str, ...]) -> pd.
         "The practice opens anew" if parameters.existing else "The practice exists": {
             "existing": not parameters.existing
         },
+        **{f"{n} Medicare patients a physician": {"patients": n} for n in (PATIENTS[0], PATIENTS[2], 400)},
         "Claims paid after 3 months": {"claims_lag": 3},
         "Opens anew, claims after 3 months": {"existing": False, "claims_lag": 3},
         "Nurse at half the cost": {"nurse_cost": max(500, parameters.nurse_cost // 2)},
@@ -48,14 +50,14 @@ def varied(parameters: UpfrontPaymentParameters, models: tuple[str, ...]) -> pd.
         "The ACO saves nothing": {"savings_rate": 0.0},
         "The ACO saves 6%": {"savings_rate": 0.06},
     }
-    practices, rows = start(parameters, opens=()).practices, {}
+    same, rows = start(parameters, opens=()).practices, {}
     for name, change in changes.items():
         own = {key: value for key, value in change.items() if key in type(parameters).model_fields}
         rest = {key: value for key, value in change.items() if key not in own}
         found = start(
             parameters.model_copy(update=own),
             replace(Assumptions(), **rest),
-            practices=practices,
+            practices=None if "patients" in change else same,
             opens=(),
             models=models,
         )
@@ -65,7 +67,9 @@ def varied(parameters: UpfrontPaymentParameters, models: tuple[str, ...]) -> pd.
 
 def by_size(parameters: UpfrontPaymentParameters, models: tuple[str, ...]) -> pd.DataFrame:
     """Opening cash needed, in days of running costs: by nurse (shared or whole), practice, physicians and model."""
-    practices = apm.synthetic_practices("US", n_practices=120, physicians=3, seed=parameters.seed)
+    practices = apm.synthetic_practices(
+        "US", n_practices=120, physicians=3, patients_per_physician=parameters.patients, seed=parameters.seed
+    )
     parts = {}
     for words, whole in (("Nurses shared", False), ("Whole nurses only", True)):
         found = start(parameters, Assumptions(whole_nurses=whole), practices=practices, opens=(), models=models)

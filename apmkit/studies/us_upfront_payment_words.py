@@ -46,23 +46,25 @@ def finding(table: pd.DataFrame, parameters: UpfrontPaymentParameters) -> tuple[
     others = table["need_equal_totals"].drop(parameters.model)
     least = others.idxmin()
     return (
-        f"Synthetic practices that pay a nurse from month 1 and hold {count(parameters.opening_cash, 'day')} of costs "
-        f"in cash: under {name} {share_in_words(row['can_start'])} can pay all bills for five years. To do so the "
-        f"median practice would need {usd(row['need'])} a physician.",
+        f"Synthetic practices with {parameters.patients:,} Medicare patients a physician that pay a nurse from month 1 "
+        f"and hold {count(parameters.opening_cash, 'day')} of costs in cash: under {name} "
+        f"{share_in_words(row['can_start'])} can pay all bills for five years. To do so the median practice would "
+        f"need {usd(row['need'])} a physician.",
         f"With the same total for every model, the timing of {name} by itself asks for "
         f"{usd(row['need_equal_totals'])}, that of {named(least)} for {usd(others[least])}. These are calculations "
         "on assumed costs, without intervals.",
     )
 
 
-def in_short(table: pd.DataFrame) -> str:
-    """Who can start as the models pay."""
+def in_short(table: pd.DataFrame, patients: int) -> str:
+    """Who can start as the models pay, with this many Medicare patients a physician."""
     able = [named(model) for model, share in table["can_start"].items() if share >= 0.9]
     unable = [named(model) for model, share in table["can_start"].items() if share <= 0.1]
     parts = [f"at least nine in ten can start under {listed(able)}"] if able else []
     parts += [f"at most one in ten can start under {listed(unable)}"] if unable else []
-    text = "; ".join(parts) or "no model is clear for or against"
-    return f"As the models pay, {text}."
+    some = [f"{share:.0%} under {named(model)}" for model, share in table["can_start"].items() if 0.1 < share < 0.9]
+    parts += [f"of all practices {listed(some)}"] if some else []
+    return f"As the models pay, with {patients:,} Medicare patients a physician: {'; '.join(parts)}."
 
 
 def equal_totals_in_words(table: pd.DataFrame, started: Start) -> str:

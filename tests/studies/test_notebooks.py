@@ -117,7 +117,7 @@ SETS = {
         {"last_year": 2019, "lag": 3, "spread": "published", "aco": "A2342-2023", "what_if_minimum": 0.03},
     ),
     "us/upfront_payment": (
-        {"model": "primary_care_first", "physicians": 5, "existing": False, "claims_lag": 3},
+        {"model": "primary_care_first", "physicians": 5, "patients": 400, "existing": False, "claims_lag": 3},
         {"model": "advance", "physicians": 1, "opening_cash": 0, "nurse_cost": 16_000, "savings_rate": 0.0},
     ),
     "us/vermont_all_payer": (
