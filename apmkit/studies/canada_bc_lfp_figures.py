@@ -13,7 +13,7 @@ from apmkit.studies import tables
 from apmkit.studies.canada_bc_lfp_words import MEASURES, TREATED, by_other_methods
 from apmkit.studies.one_treated import Measure, equal_weights
 
-table = partial(tables.table, formats={"p": "{:.3f}", "Its weight": "{:.2f}"})
+table = partial(tables.table, formats={"Its weight": "{:.2f}"})
 
 
 def gap_table(estimates: Mapping[str, Estimate], measure: Measure, what: str = "Choice") -> pd.DataFrame:

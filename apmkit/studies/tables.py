@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -33,7 +34,8 @@ def table(
     source : str
         With a full stop.
     formats : mapping of str to str, optional
-        How to write the numbers of columns; names that are no column are passed over.
+        How to write the numbers of columns, `p` with three decimals unless given; names that are no column are passed
+        over.
     precision : int
         Decimals of all other numbers.
     thousands : str, optional
@@ -45,11 +47,12 @@ def table(
 
     Examples
     --------
-    >>> html = table(pd.DataFrame({"State": ["<MD>"], "p": [0.0312]}), "CMS.", {"p": "{:.3f}"}).to_html()
+    >>> html = table(pd.DataFrame({"State": ["<MD>"], "p": [0.0312]}), "CMS.").to_html()
     >>> "&lt;MD&gt;" in html, "0.031" in html, "Source: CMS." in html
     (True, True, True)
     """
-    shown = {name: form for name, form in (formats or {}).items() if name in frame}
+    usual = {"p": "{:.3f}"} if "p" in frame and is_numeric_dtype(frame["p"]) else {}
+    shown = {name: form for name, form in (usual | dict(formats or {})).items() if name in frame}
     styled = (
         frame.rename(columns=escape)
         .style.hide()
