@@ -197,7 +197,7 @@ def render(root: Path, *, all: bool = False) -> Path:
     return html / "index.html"
 
 
-def jupyter_book(root: Path, *, all: bool = False, config: Path | None = None, builder: str | None = None) -> None:
+def jupyter_book(root: Path, *, all: bool = False, builder: str | None = None) -> None:
     """Run Jupyter Book on ``book/`` into a folder of ``_build/``; its output goes to ``_build/book.log``.
 
     Parameters
@@ -205,8 +205,6 @@ def jupyter_book(root: Path, *, all: bool = False, config: Path | None = None, b
     root : path
     all : bool
         Also read pages that did not change.
-    config : path, optional
-        Other than ``_config.yml``.
     builder : str, optional
         Another builder of Sphinx than that of HTML pages.
 
@@ -218,7 +216,7 @@ def jupyter_book(root: Path, *, all: bool = False, config: Path | None = None, b
     build = root / "_build"
     build.mkdir(exist_ok=True)
     log = build / "book.log"
-    options = ["--config", str(config or "_config.yml"), "--path-output", ".", "-W", "-n", "--keep-going"]
+    options = ["--config", "_config.yml", "--path-output", ".", "-W", "-n", "--keep-going"]
     options += ["--all"] if all else []
     options += ["--builder", "custom", "--custom-builder", builder] if builder else []
     result = None

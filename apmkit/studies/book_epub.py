@@ -14,8 +14,6 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 import apmkit
 
 if TYPE_CHECKING:
@@ -54,32 +52,10 @@ def write_epub(root: str | Path) -> Path:
     """
     from apmkit.studies.book import jupyter_book
 
-    root = Path(root).resolve()
+    folder = Path(root).resolve() / "_build"
     print("Writing the EPUB ...", file=sys.stderr, flush=True)
-    folder = root / "_build"
-    folder.mkdir(exist_ok=True)
     shutil.rmtree(folder / "epub", ignore_errors=True)  # whatever lies there would be packed
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    config.pop("launch_buttons", None)
-    name = re.sub(r"\W+", "-", config["repository"]["url"].partition("//")[2])
-    config.setdefault("sphinx", {}).setdefault("config", {}).update(
-        epub_title=config["title"],
-        epub_author=config["author"],
-        epub_publisher=config["author"],
-        epub_identifier=name,
-        epub_uid=name,
-        epub_basename="book",
-        epub_description="Case studies of payment reform in the United States and Canada, with data and method",
-        epub_copyright=f"{config['copyright']}, {config['author']}. CC BY 4.0",
-        epub_contributor=config["author"],
-        epub_show_urls="no",
-        epub_use_index=False,
-        epub_tocdup=False,
-        html_extra_path=[],  # MathJax
-    )
-    settings = folder / "epub.yml"
-    settings.write_text(yaml.safe_dump(config), encoding="utf-8")
-    jupyter_book(root, config=settings, builder="epub")
+    jupyter_book(folder.parent, builder="epub")
     _pack(folder / "epub" / "book.epub", folder / "book.epub")
     return folder / "book.epub"
 
@@ -119,10 +95,39 @@ def _listed(content: str, book: zipfile.ZipFile) -> str:
 
 
 def setup(app) -> dict[str, Any]:
-    """Give the book the version of the library, which an EPUB must have, and change the pages of an EPUB."""
-    app.connect("config-inited", lambda app, config: setattr(config, "version", apmkit.__version__))
+    """Describe the book as an EPUB must be, and change the pages of an EPUB."""
+    app.connect("config-inited", _describe)
+    app.connect("builder-inited", _without_browser)
     app.connect("html-page-context", _page)
     return {"version": "1", "parallel_read_safe": True}
+
+
+def _describe(app, config) -> None:
+    """Set what an EPUB says of itself; for every format, or Sphinx would read all pages again for each."""
+    name = "apmkit-" + re.sub(r"\W+", "-", config.html_title).lower()
+    described = {
+        "version": apmkit.__version__,
+        "epub_basename": "book",
+        "epub_title": config.html_title,
+        "epub_author": config.author,
+        "epub_publisher": config.author,
+        "epub_contributor": config.author,
+        "epub_description": "Case studies of payment reform in the United States and Canada, with data and method",
+        "epub_copyright": f"{config.copyright}, {config.author}. CC BY 4.0",
+        "epub_identifier": name,
+        "epub_uid": name,
+        "epub_show_urls": "no",
+        "epub_use_index": False,
+        "epub_tocdup": False,
+    }
+    for key, value in described.items():
+        setattr(config, key, value)
+
+
+def _without_browser(app) -> None:
+    if app.builder.name == "epub":
+        app.config.html_extra_path = []  # MathJax
+        app.config.html_theme_options.pop("launch_buttons", None)
 
 
 def _page(app, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
