@@ -81,7 +81,8 @@ def numbers(text: pd.Series, name: str) -> pd.Series:
     cleaned = pd.to_numeric(plain, errors="coerce")
     if cleaned.isna().any():
         wrong = rest[cleaned.isna()]
-        raise DataError(f"Column {name!r} holds {wrong.iloc[0]!r}{_where(wrong)}, which is not a number.")
+        holds = f"Column {name!r} holds {wrong.iloc[0]!r}{_where(wrong)}"
+        raise DataError(f"{holds}, which is not a number; write one or leave it blank.")
     values[rest.index] = cleaned
     return values
 

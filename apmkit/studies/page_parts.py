@@ -28,7 +28,8 @@ def show_parameters(study: Study, parameters: Parameters) -> None:
 
     table = study.parameter_table().rename(columns=str.capitalize)
     style = table.style.hide().format(escape="html")
-    display(style.set_properties(**{"text-align": "left", "vertical-align": "top"}))
+    style = style.set_properties(**{"text-align": "left", "vertical-align": "top"})
+    display(style.set_properties(subset=["Meaning"], **{"min-width": "15em"}))  # a sentence, beside lists of names
     changed = ", ".join(f"{name} = {as_typed(value)}" for name, value in parameters.changed().items())
     run = f"This run differs from the defaults in: {plain(changed)}." if changed else "This run uses the defaults."
     commands = "\n".join(example_commands(study))
