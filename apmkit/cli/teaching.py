@@ -140,7 +140,8 @@ Examples:
 @_secret
 @click.option("--show", is_flag=True, help="Show the right answers too.")
 @click.option("--out", type=_PATH, metavar="FILE", help="Write the marks of --answers to a CSV file.")
-def check(exercise, student, answer, sheet, answers, secret_file, show, out):
+@progress_option
+def check(exercise, student, answer, sheet, answers, secret_file, show, out, progress):
     """Mark what students hand in, without giving the answers away.
 
     One answer of one student, or all in a file.
@@ -165,7 +166,7 @@ def check(exercise, student, answer, sheet, answers, secret_file, show, out):
     extra = [name for name, value in {**one, "--sheet": sheet or None}.items() if value is not None]
     if extra:
         raise click.UsageError(f"{' and '.join(extra)} and --answers do not go together: the file has both.")
-    found = teaching.mark_file(teaching.read_secret(secret_file), answers)
+    found = teaching.mark_file(teaching.read_secret(secret_file), answers, progress=visible(progress))
     table = _marks(found, show)
     if out:
         try:

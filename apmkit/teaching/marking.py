@@ -75,7 +75,7 @@ def mark(secret: bytes, name: str, student: str, given: str, *, code: str = "") 
     return Mark(name_of(student), name, "wrong", _mistake(number, solution, task), solution.answer)
 
 
-def mark_file(secret: bytes, path: str | Path) -> list[Mark]:
+def mark_file(secret: bytes, path: str | Path, *, progress: bool = False) -> list[Mark]:
     """Mark a CSV file with the columns ``student``, ``exercise`` and ``answer``, and if given ``sheet``.
 
     A row that cannot be marked says why, and the others are marked. Of a student with several answers to an exercise
@@ -86,9 +86,11 @@ def mark_file(secret: bytes, path: str | Path) -> list[Mark]:
     TeachingError
         The file cannot be read, or a column is absent.
     """
+    from tqdm import tqdm
+
     rows = [row for _, row in read_table(Path(path), ("student", "exercise", "answer"))]
     times = Counter(_whose(row) for row in rows)
-    marks = [_mark_row(secret, row, times[_whose(row)]) for row in rows]
+    marks = [_mark_row(secret, row, times[_whose(row)]) for row in tqdm(rows, "Marking", disable=not progress)]
     return [_copied(one, row["answer"], marks) for one, row in zip(marks, rows, strict=True)]
 
 
