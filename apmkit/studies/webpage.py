@@ -78,6 +78,10 @@ details.folded {{ border-left-color: var(--line); }}
 </head>
 <body>
 {body}
+<script>
+for (const box of document.querySelectorAll("pre, .output_html, .text_cell_render"))
+  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; // can be scrolled from the keyboard
+</script>
 </body>
 </html>
 """

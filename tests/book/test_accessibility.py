@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from apmkit.studies.webpage import to_html
+
 pytestmark = pytest.mark.browser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,21 +18,39 @@ WIDE, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 844}
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
 
 
+def serious(page):
+    """Serious and critical violations on a page: rule, remedy, element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return [
+        (violation["id"], node["failureSummary"], node["html"])
+        for violation in Axe().run(page, options=WCAG).response["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
 @pytest.mark.parametrize(
     ("viewport", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (PHONE, "light")], ids=["light", "dark", "phone"]
 )
 @pytest.mark.parametrize("name", [*CHAPTERS, "genindex", "search"])
 def test_axe_finds_no_serious_violation(visit, name, viewport, scheme):
-    from axe_playwright_python.sync_playwright import Axe
-
     page, _ = visit(name, viewport=viewport, scheme=scheme)
-    found = Axe().run(page, options=WCAG).response["violations"]
-    assert [
-        (violation["id"], violation["help"], node["html"], node["failureSummary"])
-        for violation in found
-        if violation["impact"] in ("serious", "critical")
-        for node in violation["nodes"]
-    ] == []
+    assert serious(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation_on_the_page_of_a_run(browser, tmp_path, scheme):
+    import nbformat
+
+    notebook = nbformat.read(ROOT / "book" / "notebooks" / "us" / "mssp_downside_risk.ipynb", as_version=4)
+    file = tmp_path / "page.html"
+    file.write_text(to_html(notebook, title="Downside risk"), encoding="utf-8")
+    page = browser.new_page(viewport=PHONE, color_scheme=scheme)
+    page.goto(file.as_uri())
+    assert serious(page) == []
+    assert "No description" not in page.content()
+    page.close()
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
