@@ -10,6 +10,7 @@ import pandas as pd
 
 import apmkit as apm
 from apmkit.estimate import Estimate
+from apmkit.plots.style import PALETTE, axes, broken_lines, name_ends, name_rows
 from apmkit.studies import tables
 from apmkit.studies.one_treated import Measure, equal_weights
 from apmkit.studies.us_states import METHOD_WORDS, number, short_unit
@@ -27,9 +28,6 @@ def state_lines(rows: pd.DataFrame, estimate: Estimate, column: str, label: str)
     column : str
         What to show, times one.
     """
-    from apmkit.plots import PALETTE, broken_lines, name_ends
-    from apmkit.plots.style import axes
-
     wide = rows.pivot_table(index="year", columns="area", values=column)
     treated = str(estimate.panel.units[np.isfinite(estimate.panel.cohorts)][0])
     weights = estimate.details["donor_weights"]
@@ -53,9 +51,6 @@ def two_assumptions(panel: apm.Panel, measure: Measure):
     Under parallel trends the difference would have stayed at its mean before treatment, under differential trends on
     the line through the years before. The effect is the mean distance of the later points from each.
     """
-    from apmkit.plots import PALETTE, name_ends
-    from apmkit.plots.style import axes
-
     treated = np.isfinite(panel.cohorts)
     gap = panel.outcomes[treated].mean(axis=0) - panel.outcomes[~treated].mean(axis=0)
     before = panel.periods < panel.cohorts.min()
@@ -111,9 +106,6 @@ def donor_table(without: pd.DataFrame, measure: Measure) -> pd.DataFrame:
 
 def start_points(starts: pd.DataFrame, estimate: Estimate, measure: Measure):
     """Figure: the gap found for each pretended start, with the estimate as a dashed line."""
-    from apmkit.plots import PALETTE
-    from apmkit.plots.style import axes
-
     ax = axes(None, height=3.2)
     ax.plot(starts["start"], starts["estimate"], "o", color=PALETTE["blue"], ms=7)
     ax.axhline(0, color=PALETTE["grey"], lw=0.9)
@@ -131,9 +123,6 @@ def sign_dots(found: pd.DataFrame, measure: Measure):
     found : DataFrame
         With `estimator`, `covid` and `estimate`.
     """
-    from apmkit.plots import PALETTE
-    from apmkit.plots.style import axes
-
     methods = [name for name in METHOD_WORDS if name in set(found["estimator"])]
     colours = dict(zip(found["covid"].unique(), ("blue", "orange", "green"), strict=False))
     ax = axes(None, height=0.9 + 0.5 * len(methods))
@@ -141,8 +130,7 @@ def sign_dots(found: pd.DataFrame, measure: Measure):
         heights = [methods.index(name) + 0.18 * (list(colours).index(covid) - 1) for name in part["estimator"]]
         ax.plot(part["estimate"], heights, "o", color=PALETTE[colours[covid]], alpha=0.85, ms=5.5, label=covid)
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(range(len(methods)), [METHOD_WORDS[name].replace(", ", ",\n") for name in methods])
-    ax.set_ylim(len(methods) - 0.5, -0.5)
+    name_rows(ax, [METHOD_WORDS[name].replace(", ", ",\n") for name in methods])
     ax.set_xlabel(f"Gap ({measure.unit})")
     ax.legend(frameon=False, fontsize="small", loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     return ax
@@ -156,9 +144,6 @@ def published_pairs(published: pd.DataFrame):
     published : DataFrame
         `outcome`, `trends`, `estimate`, `ci_low`, `ci_high`.
     """
-    from apmkit.plots import PALETTE
-    from apmkit.plots.style import axes
-
     ax = axes(None, height=2.8)
     labels = [f"{row.outcome.capitalize()}, {row.trends} trends" for row in published.itertuples()]
     for at, row in enumerate(published.itertuples()):
@@ -166,7 +151,6 @@ def published_pairs(published: pd.DataFrame):
         ax.hlines(at, row.ci_low, row.ci_high, color=colour, lw=2)
         ax.plot(row.estimate, at, "o", color=colour, ms=7)
     ax.axvline(0, color=PALETTE["grey"], lw=0.9)
-    ax.set_yticks(range(len(labels)), labels)
-    ax.set_ylim(len(labels) - 0.5, -0.5)
+    name_rows(ax, labels)
     ax.set_xlabel("Change per 100 beneficiary-years (95% interval)")
     return ax
