@@ -14,7 +14,8 @@ execute: {execute_notebooks: 'off'}
 bibtex_bibfiles: [references.bib]
 sphinx: {extra_extensions: [apmkit.studies.stale_pages]}
 """
-TOC = "format: jb-book\nroot: index\nchapters: [{file: page}, {file: other}, {file: linking}, {file: alone}]\n"
+PAGES = ("page", "other", "linking", "alone", "shows")
+TOC = "format: jb-book\nroot: index\nchapters:\n" + "".join(f"  - file: {name}\n" for name in PAGES)
 WORK = "@article{one, author = {Name, A.}, title = {{%s}}, journal = {J}, year = {2020}}\n"
 
 
@@ -37,7 +38,8 @@ def pages(tmp_path):
     (tmp_path / "_config.yml").write_text(CONFIG)
     (folder / "_toc.yml").write_text(TOC)
     (folder / "references.bib").write_text(WORK % "First title")
-    (folder / "index.md").write_text("# A book\n\nFound: {glue:text}`page.ipynb::answer:s`.\n")
+    (folder / "index.md").write_text("# A book\n\nBegin.\n")
+    (folder / "shows.md").write_text("# A value\n\nFound: {glue:text}`page.ipynb::answer:s`.\n")
     (folder / "other.md").write_text("# Old name\n\n```{bibliography}\n:all:\n```\n")
     (folder / "linking.md").write_text("# Links\n\nSee [](other.md) and {cite}`one`.\n")
     (folder / "alone.md").write_text("# Alone\n\nNothing.\n")
@@ -54,12 +56,11 @@ def built(pages):
 
 def test_a_new_value_of_a_notebook_reaches_the_pages_that_show_it_and_no_other_page_is_written(pages):
     first = built(pages)
-    assert "Found: <span" in first["index"][0]
-    assert "seven" in first["index"][0]
+    assert "seven" in first["shows"][0]
     glue(pages, "eleven")
     second = built(pages)
-    assert "eleven" in second["index"][0]
-    assert "seven" not in second["index"][0]
+    assert "eleven" in second["shows"][0]
+    assert "seven" not in second["shows"][0]
     for name in ("other", "linking", "alone"):
         assert second[name] == first[name], name
 

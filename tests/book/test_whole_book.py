@@ -7,12 +7,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NullObject, NumberObject
 
+from apmkit.cli import main
 from apmkit.errors import ApmkitError, ApmkitFailure
-from apmkit.studies import book_epub, book_pdf
+from apmkit.studies import book, book_epub, book_pdf
 from apmkit.studies.book_pdf import Chapter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +34,7 @@ copyright: "2026"
 only_build_toc_files: true
 execute: {execute_notebooks: 'off'}
 parse: {myst_enable_extensions: [dollarmath, colon_fence]}
-repository: {url: "https://example.org/book"}
+repository: {url: "https://github.com/nobody/book"}
 launch_buttons: {binderhub_url: "https://example.org"}
 sphinx: {extra_extensions: [apmkit.studies.book_epub]}
 """
@@ -153,6 +155,14 @@ def test_without_a_browser_the_remedy_is_named(monkeypatch):
         book_pdf.chromium()
 
 
+def test_the_command_says_so_before_it_runs_a_notebook(monkeypatch):
+    monkeypatch.setenv("APMKIT_CHROMIUM", "/nowhere/chrome")
+    monkeypatch.setattr(book, "build_book", lambda *_, **__: pytest.fail("notebooks ran"))
+    result = CliRunner().invoke(main, ["book", "--pdf"])
+    assert result.exit_code == 2
+    assert "APMKIT_CHROMIUM is /nowhere/chrome" in result.output
+
+
 def test_a_page_that_is_not_printed_is_an_error_with_what_the_browser_said(tmp_path, monkeypatch):
     failed = subprocess.CompletedProcess([], 1, "", "starting\nno display\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
@@ -195,7 +205,10 @@ def test_an_epub_of_a_small_book(tmp_path):
     )
     (folder / "index.md").write_text("# A book\n\n```{image} figure.svg\n:alt: Nothing.\n```\n\nSee [](second.md).\n")
     (folder / "second.md").write_text("# Second\n\nHalf: $\\frac{1}{2}$.\n")
-    with zipfile.ZipFile(book_epub.write_epub(tmp_path)) as epub:
+    book.render(tmp_path)
+    written = book_epub.write_epub(tmp_path)
+    assert "0 added, 0 changed" in (tmp_path / "_build" / "book.log").read_text()  # what the pages read is used again
+    with zipfile.ZipFile(written) as epub:
         check(epub)
         names = epub.namelist()
         (figure,) = [name for name in names if name.endswith(".svg") and "figure" in name]
