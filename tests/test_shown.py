@@ -65,6 +65,14 @@ def test_very_many_rows_are_left_to_the_sentence():
     assert in_words(rows(21).figure).endswith("from 0 to 250.")
 
 
+def test_what_is_not_drawn_is_not_told():
+    ax = rows(2)
+    ax.lines[2].set_data([np.nan, np.nan], [1, 1])
+    assert "choice b 1." in in_words(ax.figure)
+    ax.lines[3].set_data([np.nan], [1])
+    assert in_words(ax.figure).endswith("choice a 0 (−1.5 to 250); choice b.")
+
+
 def test_bars_have_their_numbers():
     ax = plt.subplots()[1]
     ax.barh(["fees", "salary"], [12, -3])

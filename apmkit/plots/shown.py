@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from apmkit.errors import ApmkitError
 from apmkit.plots.style import source as draw_source
 
@@ -122,7 +124,8 @@ def _by_place(found: Iterator[tuple], side: str) -> dict[float, list]:
     places: dict[float, list] = {}
     for x, y in found:
         at, value = (x, y) if side == "x" else (y, x)
-        places.setdefault(round(float(at), 6), []).append(value)
+        if np.isfinite(np.ma.filled(np.ma.asarray(value, dtype=float), np.nan)).all():
+            places.setdefault(round(float(at), 6), []).append(value)
     return places
 
 
