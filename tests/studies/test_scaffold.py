@@ -252,6 +252,9 @@ def test_in_a_clone_the_new_study_runs_its_tests_pass_and_the_result_names_the_f
     assert ": visits" not in apmkit("studies", "us/clinics")
     said = apmkit("run", "us/clinics")
     assert said.startswith("Visits fell by ")
+    (page,) = (tmp_path / "runs").glob("*/clinics.ipynb")
+    outputs = [output for cell in json.loads(page.read_text())["cells"] for output in cell.get("outputs", [])]
+    assert all(output["data"].get("text/markdown", "text") for output in outputs if "data" in output)
     (record,) = json.loads(apmkit("results", "--format", "json"))
     name = "clinics.duckdb:all clinics" if table else data.name
     assert record["data"] == {name: hashlib.sha256(data.read_bytes()).hexdigest()}
