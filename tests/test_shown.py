@@ -44,7 +44,7 @@ def test_a_figure_is_shown_with_words_source_and_then_closed(displayed):
     assert metadata["image/png"]["alt"].startswith(
         "Two intervals. Horizontal axis: Effect on visits, per 100, from 0 to "
     )
-    assert "Rows: choice a 0 (−1.5 to 250); choice b 1 (−0.5 to 251)." in metadata["image/png"]["alt"]
+    assert "Rows: choice a: 0 (−1.5 to 250); choice b: 1 (−0.5 to 251)." in metadata["image/png"]["alt"]
     assert [text.get_text() for text in figure.texts] == ["Source: invented."]
     assert not plt.fignum_exists(figure.number)
 
@@ -68,15 +68,24 @@ def test_very_many_rows_are_left_to_the_sentence():
 def test_what_is_not_drawn_is_not_told():
     ax = rows(2)
     ax.lines[2].set_data([np.nan, np.nan], [1, 1])
-    assert "choice b 1." in in_words(ax.figure)
+    assert "choice b: 1." in in_words(ax.figure)
     ax.lines[3].set_data([np.nan], [1])
-    assert in_words(ax.figure).endswith("choice a 0 (−1.5 to 250); choice b.")
+    assert in_words(ax.figure).endswith("choice a: 0 (−1.5 to 250); choice b.")
+
+
+def test_a_line_that_leads_to_a_point_is_no_interval():
+    ax = plt.subplots()[1]
+    ax.hlines([0, 1], 5, [7, 4])
+    ax.axhline(0, 0, 9)
+    ax.plot([7, 4], [0, 1], "o")
+    ax.set_yticks([0, 1], ["without Ohio", "without Utah"])
+    assert in_words(ax.figure) == "Rows: without Ohio: 7; without Utah: 4."
 
 
 def test_bars_have_their_numbers():
     ax = plt.subplots()[1]
     ax.barh(["fees", "salary"], [12, -3])
-    assert "Rows: fees 12; salary −3." in in_words(ax.figure)
+    assert "Rows: fees: 12; salary: −3." in in_words(ax.figure)
 
 
 def test_panels_are_named_and_an_axis_is_told_once():
@@ -95,4 +104,4 @@ def test_columns_have_their_numbers():
     ax.vlines([0, 1], [1, 2], [3, 4])
     ax.scatter([0, 1], [2, 3])
     ax.set_xticks([0, 1], ["before", "after"])
-    assert "Columns: before 2 (1 to 3); after 3 (2 to 4)." in in_words(ax.figure)
+    assert "Columns: before: 2 (1 to 3); after: 3 (2 to 4)." in in_words(ax.figure)

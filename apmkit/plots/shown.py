@@ -55,7 +55,7 @@ def in_words(figure: Figure) -> str:
     >>> ticks = ax.set_yticks([0, 1], ["visits", "stays"])
     >>> text = ax.set_xlabel("Change, %")
     >>> in_words(figure)
-    'Horizontal axis: Change, %, from −2 to 4. Rows: visits 1 (−2 to 4); stays 2 (1 to 2.5).'
+    'Horizontal axis: Change, %, from −2 to 4. Rows: visits: 1 (−2 to 4); stays: 2 (1 to 2.5).'
     >>> plt.close(figure)
     """
     panels = [ax for ax in figure.axes if ax.get_visible() and ax.axison and ax.get_label() != "<colorbar>"]
@@ -114,9 +114,11 @@ def _values(ax: Axes, side: str, names: dict[float, str]) -> list[str]:
         if at not in points:
             texts.append(name)
             continue
+        value = points[at][0]
         ends = [end for span in spans.get(at, ()) for end in span]
-        span = f" ({_short(min(ends))} to {_short(max(ends))})" if ends else ""
-        texts.append(f"{name} {_short(points[at][0])}{span}")
+        # A line that ends at the point is no interval: it leads there from somewhere else.
+        span = f" ({_short(min(ends))} to {_short(max(ends))})" if ends and min(ends) < value < max(ends) else ""
+        texts.append(f"{name}: {_short(value)}{span}")
     return texts
 
 
@@ -150,7 +152,8 @@ def _spans(ax: Axes, side: str) -> Iterator[tuple]:
     """Lines that stand for intervals: each at one place of the axis of names."""
     from matplotlib.collections import LineCollection
 
-    straight = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == 2]
+    drawn = [line.get_xydata() for line in ax.lines if line.get_transform() == ax.transData]  # not a line at zero
+    straight = [ends for ends in drawn if len(ends) == 2]
     straight += [part for c in ax.collections if isinstance(c, LineCollection) for part in c.get_segments()]
     for (x1, y1), (x2, y2) in (part for part in straight if len(part) == 2):
         if side == "y" and y1 == y2:
