@@ -95,6 +95,14 @@ def test_a_printed_study_cuts_no_table_and_keeps_solutions_folded(visit, name):
     assert max(rights) <= PAPER["width"]
 
 
+def test_codebooks_that_were_opened_fit_on_paper(visit):
+    page, _ = visit("generated/data", viewport=PAPER)
+    page.emulate_media(media="print")
+    page.evaluate("() => document.querySelectorAll('details').forEach(details => { details.open = true; })")
+    rights = page.evaluate("() => [...document.querySelectorAll('table')].map(e => e.getBoundingClientRect().right)")
+    assert max(rights) <= PAPER["width"]
+
+
 def test_search_finds_a_term(visit):
     page, problems = visit("search", query="?q=synthetic+control")
     page.wait_for_selector("#search-results ul.search li a")
