@@ -32,6 +32,14 @@ def show(figure: Axes | Figure, *, alt: str, source: str) -> None:
     ------
     ApmkitError
         There is no sentence or no source.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> figure, ax = plt.subplots()
+    >>> line = ax.plot([2014, 2015], [100, 97])
+    >>> show(ax, alt="Cost falls over two years.", source="invented.")
+    Figure(640x480)
     """
     import matplotlib.pyplot as plt
     from IPython.display import display
