@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 import apmkit as apm
+from apmkit import datasets
 from apmkit.estimate import Estimate
 from apmkit.studies import Parameters, Result, Study
 from apmkit.studies.one_treated import fits_exactly
@@ -45,7 +46,7 @@ class VermontParameters(Parameters):
     year_2017: Literal[tuple(YEARS_2017)] = Field(
         "leave_out", description="Where 2017 belongs: the model's first year, before Medicare took part at scale."
     )
-    last_year: int = Field(2024, ge=2018, le=2024, description="Last year used; 2019 is the last one before COVID.")
+    last_year: int = Field(2024, ge=2018, le=2035, description="Last year used; 2019 is the last one before COVID.")
     leave_out_years: tuple[Literal["2020", "2021"], ...] = Field((), description="COVID years to leave out.")
     donors: Literal["all", "no_own_reform", "like_in_advantage"] = Field(
         "no_own_reform",
@@ -54,6 +55,12 @@ class VermontParameters(Parameters):
 
     @model_validator(mode="after")
     def _consistent(self):
+        latest = max(datasets.years("gv_state"))
+        if self.last_year > latest:
+            raise ValueError(
+                f"last_year={self.last_year} is after the last year in the data, {latest}; add a newer file with "
+                "'apmkit datasets add gv_state FILE'"
+            )
         unused = [year for year in self.leave_out_years if int(year) > self.last_year]
         if unused:
             raise ValueError(f"leave_out_years={','.join(unused)} is after last_year={self.last_year}; leave it away")

@@ -153,6 +153,11 @@ def test_no_verdict_where_the_library_withholds_one():
     assert "too poor for the method to be judged" in VERMONT.run(parameters).sentences[0]
 
 
+def test_a_year_after_the_data_is_refused_with_the_way_to_add_one():
+    with pytest.raises(StudyError, match="apmkit datasets add gv_state FILE"):
+        VERMONT.parameters(last_year=2030)
+
+
 def test_covid_years_after_the_window_are_refused():
     with pytest.raises(StudyError, match="after last_year=2019"):
         VERMONT.parameters(last_year=2019, leave_out_years=("2020",))
