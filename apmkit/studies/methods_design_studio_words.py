@@ -22,8 +22,8 @@ def placed(contract: Contract, found: Classification, counts: Mapping[str, int])
     where = f"is {code}" if code == OUTSIDE else f"is in category {code}"
     why = f"{where}: {_low(rule)}" if code == found.category else f"may be in category {found.category}. {found.reason}"
     return (
-        f"By the HCP-LAN framework, {contract.title} {why} The {sum(counts.values())} criteria of the preferred design: "
-        f"{', '.join(f'{number} {verdict}' for verdict, number in counts.items() if number)}."
+        f"By the HCP-LAN framework, {contract.title} {why} The {sum(counts.values())} criteria of the preferred "
+        f"design: {', '.join(f'{number} {verdict}' for verdict, number in counts.items() if number)}."
     )
 
 
