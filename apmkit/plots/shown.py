@@ -36,10 +36,11 @@ def show(figure: Axes | Figure, *, alt: str, source: str) -> None:
     Examples
     --------
     >>> import matplotlib.pyplot as plt
+    >>> from IPython.utils.capture import capture_output
     >>> figure, ax = plt.subplots()
     >>> line = ax.plot([2014, 2015], [100, 97])
-    >>> show(ax, alt="Cost falls over two years.", source="invented.")
-    Figure(640x480)
+    >>> with capture_output():  # a notebook shows it
+    ...     show(ax, alt="Cost falls over two years.", source="invented.")
     """
     import matplotlib.pyplot as plt
     from IPython.display import display

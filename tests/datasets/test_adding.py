@@ -214,7 +214,9 @@ def test_percents_with_and_without_the_sign_in_one_column_are_read_value_by_valu
 
 def test_text_in_a_number_column_is_refused(py2024, refused):
     py2024.loc[5, "P_EDV_Vis"] = "many"
-    assert "Column 'P_EDV_Vis' holds 'many', which is not a number; write one or leave it blank." in refused("mssp", py2024)
+    assert "Column 'P_EDV_Vis' holds 'many', which is not a number; write one or leave it blank." in refused(
+        "mssp", py2024
+    )
 
 
 def test_a_doubled_aco_is_refused(py2024, refused):

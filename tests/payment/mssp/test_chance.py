@@ -157,7 +157,7 @@ def test_the_figure_shows_chances_bands_and_published_shares():
     observed = payments_and_chance(data, [spread], by_year=False)
     ax = chance(curves, observed)
     by_label = dict(zip(ax.get_legend_handles_labels()[1], ax.get_legend_handles_labels()[0], strict=True))
-    drawn = by_label["published savings rates, minimum 1 %"].get_ydata()
+    drawn = by_label["published savings rates, minimum 1%"].get_ydata()
     np.testing.assert_allclose(drawn, 100 * fixed["chance_of_savings"])
     points = by_label["published share past the minimum"].lines[0].get_ydata()
     np.testing.assert_allclose(points, 100 * observed["share_past"])
