@@ -99,6 +99,20 @@ def stay_rates(frame: pd.DataFrame) -> pd.DataFrame:
     return rates.rename(columns={False: "one_sided", True: "two_sided"}).rename_axis(columns=None)
 
 
+def by_side(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """One row per ACO: those that `switched`, that `never` took two-sided risk, and that `always` had it."""
+    acos = frame.drop_duplicates("aco_id")
+    always, never = acos["always_two_sided"], acos["cohort"].isna()
+    return {"switched": acos[~never & ~always], "never": acos[never], "always": acos[always]}
+
+
+def gap_of_2019(frame: pd.DataFrame) -> tuple[int, int]:
+    """How many ACOs began in July 2019 and are first seen in 2020, and how many settled for half of 2019."""
+    in_2019 = frame[frame["year"] == 2019]
+    began = frame[(frame["year"] == 2020) & (frame["agreement_start"] == "2019-07-01")]
+    return int((~began["aco_id"].isin(in_2019["aco_id"])).sum()), int((in_2019["performance_months"] == 6).sum())
+
+
 def staying_weights(frame: pd.DataFrame) -> pd.Series:
     """Inverse of the chance that an ACO is still in the program, given what was known of it each year before.
 
@@ -171,6 +185,11 @@ def select(frame: pd.DataFrame, parameters: DownsideRiskParameters, outcome: str
     elif parameters.weights == "staying":
         chosen["weight"] = staying_weights(frame).loc[chosen.index]
     return chosen
+
+
+def mean_without(chosen: pd.DataFrame, outcome: str) -> float:
+    """Mean of an outcome over the rows of `select` without two-sided risk."""
+    return chosen.loc[~(chosen["year"] >= chosen["cohort"]), outcome].mean()
 
 
 def aco_panel(chosen: pd.DataFrame, parameters: DownsideRiskParameters, outcome: str | None = None) -> apm.Panel:

@@ -62,6 +62,7 @@ ALLOWED = {
         ("10 points more ACO share", "Change for ten percentage points", "Change since 2011 for ten percentage points"),
         _UNIT_OF_SLOPE,
     ),
+    "apmkit/studies/us_mssp_downside_risk_words.py": {"A log point of 0.01 is about": "what the unit means"},
     "apmkit/studies/us_mssp_settlement_money.py": {"Highest sharing rate of 50 %": "the name of a changed rule"},
     "apmkit/studies/us_mssp_settlement_words.py": {"cheques within 0.1 %": _THRESHOLD},
 }
