@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -156,15 +156,13 @@ class Estimate:
     @cached_property
     def provenance(self) -> Mapping[str, Any]:
         """How to get this result again: call, SHA-256 of the data, versions, seed."""
-        from importlib.metadata import version
-
         from apmkit import __version__
 
         checksum = self.data_sha256 or getattr(self.given or self.panel, "checksum", None)
         return {
             "call": self.call,
             "data_sha256": checksum,
-            "versions": {"apmkit": __version__, **{name: version(name) for name in ("numpy", "pandas", "scipy")}},
+            "versions": {"apmkit": __version__, **{name: _version(name) for name in ("numpy", "pandas", "scipy")}},
             "seed": self.seed,
         }
 
@@ -345,6 +343,13 @@ class Estimate:
         from apmkit.plots import plot
 
         return plot(self, **options)
+
+
+@cache
+def _version(name: str) -> str:
+    from importlib.metadata import version
+
+    return version(name)
 
 
 def _plain(value):

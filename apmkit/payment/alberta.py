@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from apmkit.errors import PaymentError
 from apmkit.payment.capitation import LARGEST_FACTOR, CapitationSchedule, schedule_notes, schedule_of
 from apmkit.payment.inputs import rules_in_force
-from apmkit.payment.practices import Practices
+from apmkit.payment.practices import Practices, of_others
 from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook, RulesInForce, as_day
 from apmkit.payment.tables import columns
@@ -91,32 +91,34 @@ def alberta_blended_capitation(
         notes.append("The health profile groups are illustrative, made up for teaching; give your own health_profile.")
     else:
         groups = health_profile
-    multipliers = _multipliers(groups, practices.patient("risk_score"))
-    enrolled, fees = practices.patient("enrolled"), practices.patient("fees")
-    capitation = capitation_share * practices.sums(schedule.pay(practices) * multipliers)
-    outside = practices.sums(practices.patient("fees_elsewhere") * enrolled)
+    profile = _profile(groups)
+    capitation = capitation_share * practices.total(
+        "risk_score", "age_and_sex", "enrolled", "months", of=_paid, terms=(schedule, *profile)
+    )
+    outside = practices.total("fees_elsewhere", "enrolled")
     if _negation_free(terms, joined):
         owed = np.zeros(len(capitation))
         notes.append("The clinics are in their first year, which is free of negation.")
     else:
         owed = terms["negation.share"] * outside
     negation = np.minimum(owed, np.maximum(capitation - terms["negation.floor"], 0))
-    affiliated = practices.sums(enrolled)
+    affiliated = practices.total("enrolled")
+    multiplied = practices.total("risk_score", "enrolled", of=_multiplied, terms=profile)
     return Payment.from_components(
         model=f"Alberta Blended Capitation Model, rules of {terms.day}",
         currency=practices.currency,
         components={
             "capitation": capitation,
-            "blended_fees": terms["fee_share"] * practices.sums(fees * enrolled),
+            "blended_fees": terms["fee_share"] * practices.total("fees", "enrolled"),
             "negation": -negation,
-            "fees_not_enrolled": practices.sums(fees * (1 - enrolled)),
-            "fees_outside_basket": practices.sums(practices.patient("fees_outside_basket")),
+            "fees_not_enrolled": practices.total("fees", "enrolled", of=of_others),
+            "fees_outside_basket": practices.total("fees_outside_basket"),
         },
         index=practices.index,
         details=pd.DataFrame(
             {
                 "enrolled": affiliated,
-                "mean_multiplier": practices.sums(multipliers * enrolled) / np.where(affiliated, affiliated, np.nan),
+                "mean_multiplier": multiplied / np.where(affiliated, affiliated, np.nan),
                 "outside_use": outside,
                 "negation_not_taken": owed - negation,
             },
@@ -127,8 +129,8 @@ def alberta_blended_capitation(
     )
 
 
-def _multipliers(groups: Mapping[float, float], risk: np.ndarray) -> np.ndarray:
-    """The multiplier of each patient's health profile group."""
+def _profile(groups: Mapping[float, float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Lowest risk scores and multipliers of the health profile groups, checked."""
     if not isinstance(groups, Mapping) or not all(isinstance(x, Real) for pair in groups.items() for x in pair):
         raise PaymentError("health_profile must map risk scores to multipliers, for instance {0: 0.8, 1: 1.1}.")
     starts, multipliers = np.array(sorted(groups.items()), dtype=float).reshape(-1, 2).T
@@ -139,7 +141,20 @@ def _multipliers(groups: Mapping[float, float], risk: np.ndarray) -> np.ndarray:
             f"health_profile has the multipliers {multipliers.tolist()}; each must be from 0 to {LARGEST_FACTOR}, so "
             "0.8 for 80 %."
         )
-    return multipliers[np.searchsorted(starts, risk, side="right") - 1]
+    return tuple(starts.tolist()), tuple(multipliers.tolist())
+
+
+def _multipliers(risk: np.ndarray, starts: Sequence[float], multipliers: Sequence[float]) -> np.ndarray:
+    """The multiplier of each patient's health profile group."""
+    return np.array(multipliers)[np.searchsorted(starts, risk, side="right") - 1]
+
+
+def _multiplied(risk: np.ndarray, enrolled: np.ndarray, *profile: Sequence[float]) -> np.ndarray:
+    return _multipliers(risk, *profile) * enrolled
+
+
+def _paid(risk, age_and_sex, enrolled, months, schedule, *profile):
+    return schedule.paid(age_and_sex, enrolled, months) * _multipliers(risk, *profile)
 
 
 def _negation_free(terms: RulesInForce, joined: str | datetime.date | None) -> bool:

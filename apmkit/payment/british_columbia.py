@@ -10,7 +10,7 @@ import pandas as pd
 
 from apmkit.errors import PaymentError
 from apmkit.payment.inputs import rules_in_force
-from apmkit.payment.practices import Practices
+from apmkit.payment.practices import Practices, of_others
 from apmkit.payment.result import Payment
 from apmkit.payment.rulebook import Rulebook
 
@@ -72,12 +72,10 @@ def bc_lfp(
     if not isinstance(complex_from, Real) or not complex_from >= 0:
         raise PaymentError(f"complex_from is {complex_from!r}; give a risk score of 0 or more.")
     terms = rules_in_force("bc_lfp", rules, on, practices)
-    enrolled, visits = practices.patient("enrolled"), practices.patient("visits")
-    complexity = enrolled * (practices.patient("risk_score") >= complex_from)
-    all_visits = practices.sums(visits)
-    panel = practices.sums(enrolled)
+    panel, all_visits = practices.total("enrolled"), practices.total("visits")
+    complexity = {"of": _complex, "terms": (float(complex_from),)}
     per_physician = panel / practices.practice("physicians")
-    outside = practices.sums(visits * (1 - enrolled)) / np.where(all_visits, all_visits, 1)
+    outside = practices.total("visits", "enrolled", of=of_others) / np.where(all_visits, all_visits, 1)
     eligible = (per_physician >= terms["least_panel"]) & (outside <= terms["most_outside_panel"])
     notes = [
         *practices.notes,
@@ -93,13 +91,13 @@ def bc_lfp(
             "time": terms["hourly_rate"] * practices.practice("hours"),
             "visits": terms["visit_rate"] * all_visits,
             "panel_complexity": terms["complexity_rate"]
-            * practices.sums(complexity * practices.patient("months") / 12),
+            * practices.total("enrolled", "risk_score", "months", **complexity),
         },
         index=practices.index,
         details=pd.DataFrame(
             {
                 "panel": panel,
-                "complex_patients": practices.sums(complexity),
+                "complex_patients": practices.total("enrolled", "risk_score", **complexity),
                 "panel_per_physician": per_physician,
                 "share_outside_panel": outside,
                 "eligible": eligible,
@@ -109,3 +107,10 @@ def bc_lfp(
         terms=[terms],
         notes=notes,
     )
+
+
+def _complex(enrolled: np.ndarray, risk: np.ndarray, *others) -> np.ndarray:
+    """Whether each patient is on the panel and complex; with months, for what part of the year."""
+    *months, complex_from = others
+    complexity = enrolled * (risk >= complex_from)
+    return complexity * months[0] / 12 if months else complexity

@@ -119,9 +119,17 @@ class CapitationSchedule:
 
     def pay(self, practices: Practices) -> np.ndarray:
         """Money for each patient: the rate for the months enrolled, nothing for those who are not."""
+        return self.paid(practices.age_and_sex, practices.patient("enrolled"), practices.patient("months"))
+
+    def total(self, practices: Practices) -> np.ndarray:
+        """Money for all patients of each practice."""
+        return practices.total("age_and_sex", "enrolled", "months", of=_paid, terms=(self,))
+
+    def paid(self, age_and_sex: np.ndarray, enrolled: np.ndarray, months: np.ndarray) -> np.ndarray:
+        """As `pay`, for patients at places as in `Practices.age_and_sex`."""
         ages = np.arange(OLDEST + 1)
         rates = self.rates(np.tile(ages, 2), np.repeat(["F", "M"], len(ages)))
-        return rates[practices.age_and_sex] * practices.patient("enrolled") * practices.patient("months") / 12
+        return rates[age_and_sex] * enrolled * months / 12
 
     def _value_column(self) -> str:
         known = {"age_from", "age_to", "sex", "rate", "factor"}
@@ -191,6 +199,11 @@ class CapitationSchedule:
     def _band(self, row: int) -> str:
         first, last, sex = (self.bands[column].iloc[row] for column in ("age_from", "age_to", "sex"))
         return f"ages {first:g} and over of sex {sex}" if pd.isna(last) else f"ages {first:g} to {last:g} of sex {sex}"
+
+
+def _paid(*values: np.ndarray | CapitationSchedule) -> np.ndarray:
+    *columns, schedule = values
+    return schedule.paid(*columns)
 
 
 @lru_cache(maxsize=32)

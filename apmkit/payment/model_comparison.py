@@ -263,8 +263,8 @@ def marginal_revenue(
         raise PaymentError(f"patients={patients!r} changes nothing: give a whole number of at least 1.")
     if not isinstance(hours_per_visit, Real) or not 0 <= hours_per_visit < 24:
         raise PaymentError(f"hours_per_visit={hours_per_visit!r} is no length of a visit: give hours, such as 0.25.")
-    changed = _changed(practices, patients, hours_per_visit, seed)
     payments = {label: pay(label, model, practices) for label, model in _checked(models).items()}
+    changed = _changed(practices, patients, hours_per_visit, seed)  # keeps the sums that payments asked for
     rows = {}
     for label, model in models.items():
         before = payments[label].total.to_numpy()

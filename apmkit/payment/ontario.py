@@ -12,10 +12,10 @@ from apmkit.errors import PaymentError
 from apmkit.options import numbers
 from apmkit.payment.capitation import CapitationSchedule, schedule_notes, schedule_of
 from apmkit.payment.inputs import rules_in_force
-from apmkit.payment.practices import Practices
+from apmkit.payment.practices import Practices, of_others
 from apmkit.payment.preventive_bonuses import preventive_bonuses
 from apmkit.payment.result import Payment
-from apmkit.payment.rulebook import Rulebook, RulesInForce
+from apmkit.payment.rulebook import Rulebook
 
 _CENT = 0.01  # fees may come rounded
 _AGREEMENTS = {"FHO": "fho.agreement_before_fho_plus", "FHN": "fhn.agreement"}
@@ -80,22 +80,19 @@ def ontario_fhg(
     categories = terms["preventive.fhg_categories"]
     paid = (roster >= terms["preventive.fhg_least_roster"]).astype(float) if categories else np.zeros(len(roster))
     bonuses, bonus_notes = preventive_bonuses(practices, terms, categories, paid)
-    fees = practices.patient("fees")
     return Payment.from_components(
         model=f"Ontario FHG, rules of {terms.day}",
         currency=practices.currency,
         components={
-            "fees": practices.sums(fees),
-            "fees_outside_basket": practices.sums(practices.patient("fees_outside_basket")),
-            "comprehensive_premium": premium * practices.sums(fees * enrolled),
-            "after_hours_premium": _after_hours(practices, terms, enrolled),
-            "comprehensive_care": practices.sums(schedule.pay(practices)),
+            "fees": practices.total("fees"),
+            "fees_outside_basket": practices.total("fees_outside_basket"),
+            "comprehensive_premium": premium * practices.total("fees", "enrolled"),
+            "after_hours_premium": terms["after_hours_premium"] * _after_hours(practices),
+            "comprehensive_care": schedule.total(practices),
             "preventive_bonuses": bonuses,
         },
         index=practices.index,
-        details=pd.DataFrame(
-            {"enrolled": practices.sums(enrolled), "enrolled_per_physician": roster}, index=practices.index
-        ),
+        details=pd.DataFrame({"enrolled": enrolled, "enrolled_per_physician": roster}, index=practices.index),
         terms=[terms],
         notes=[*practices.notes, *schedule_notes(schedule), *bonus_notes],
     )
@@ -172,28 +169,28 @@ def ontario_fho(
     schedule = schedule_of(schedule, terms, f"{name}.illustrative_base_rate")
     comprehensive_care = schedule_of(comprehensive_care, terms, _COMPREHENSIVE_CARE)
     enrolled, roster = _rosters(practices)
-    physicians, fees = practices.practice("physicians"), practices.patient("fees")
-    base = practices.sums(schedule.pay(practices))
+    physicians = practices.practice("physicians")
+    base = schedule.total(practices)
     access = access_bonus(
         base,
-        practices.sums(practices.patient("fees_elsewhere") * enrolled),
+        practices.total("fees_elsewhere", "enrolled"),
         max_share=terms[f"{name}.access_bonus_share"],
         group=None if group is None else _groups(practices, group),
     )
     full_roster = terms["preventive.full_roster"]
     prorated = np.minimum(roster / full_roster, 1.0) if full_roster else np.ones(len(roster))
     bonuses, bonus_notes = preventive_bonuses(practices, terms, terms["preventive.capitation_categories"], prorated)
-    not_enrolled = practices.sums(fees * (1 - enrolled))
+    not_enrolled = practices.total("fees", "enrolled", of=of_others)
     capped = np.minimum(not_enrolled, terms["hard_cap"] * physicians) if "hard_cap" in terms else not_enrolled
     components = {
         "base_capitation": base,
-        "comprehensive_care": practices.sums(comprehensive_care.pay(practices)),
-        "shadow_billing": terms["shadow_billing_premium"] * practices.sums(fees * enrolled),
+        "comprehensive_care": comprehensive_care.total(practices),
+        "shadow_billing": terms["shadow_billing_premium"] * practices.total("fees", "enrolled"),
         "access_bonus": access["access_bonus"],
-        "after_hours_premium": _after_hours(practices, terms, enrolled),
+        "after_hours_premium": terms["after_hours_premium"] * _after_hours(practices),
         "preventive_bonuses": bonuses,
         "fees_not_enrolled": capped,
-        "fees_outside_basket": practices.sums(practices.patient("fees_outside_basket")),
+        "fees_outside_basket": practices.total("fees_outside_basket"),
     }
     if model == "FHN":
         above = 1 - np.minimum(terms["fhn.roster_limit"] / np.maximum(roster, 1), 1)
@@ -205,7 +202,7 @@ def ontario_fho(
         index=practices.index,
         details=pd.DataFrame(
             {
-                "enrolled": practices.sums(enrolled),
+                "enrolled": enrolled,
                 "enrolled_per_physician": roster,
                 "access_bonus_maximum": access["maximum"].to_numpy(),
                 "outside_use": access["outside_use"].to_numpy(),
@@ -288,18 +285,22 @@ def access_bonus(base_capitation, outside_use, *, max_share: float, group=None) 
 
 
 def _rosters(practices: Practices) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each patient is enrolled, and the enrolled patients per physician of each practice."""
-    enrolled = practices.patient("enrolled")
-    return enrolled, practices.sums(enrolled) / practices.practice("physicians")
+    """The enrolled patients of each practice, in all and per physician."""
+    enrolled = practices.total("enrolled")
+    return enrolled, enrolled / practices.practice("physicians")
 
 
-def _after_hours(practices: Practices, terms: RulesInForce, enrolled: np.ndarray) -> np.ndarray:
-    after_hours = practices.patient("fees_after_hours")
-    if (wrong := after_hours > practices.patient("fees") + _CENT).any():
+def _after_hours(practices: Practices) -> np.ndarray:
+    """Fees of enrolled patients after hours."""
+    return practices.total("fees_after_hours", "fees", "enrolled", of=_part)
+
+
+def _part(after_hours: np.ndarray, fees: np.ndarray, enrolled: np.ndarray) -> np.ndarray:
+    if (wrong := after_hours > fees + _CENT).any():
         raise PaymentError(
             f"fees_after_hours is above fees in row {int(np.argmax(wrong)) + 1} of the patients; it is a part of them."
         )
-    return terms["after_hours_premium"] * practices.sums(after_hours * enrolled)
+    return after_hours * enrolled
 
 
 def _groups(practices: Practices, column: str) -> pd.Series:

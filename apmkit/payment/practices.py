@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ OLDEST = 120
 @dataclass(frozen=True, eq=False)
 class Practices:
     """One year of primary care: a table of patients and a table of their practices, checked once.
+
+    Practice, age and sex are read once; for others, make new `Practices` or use `change`.
 
     Parameters
     ----------
@@ -57,6 +60,7 @@ class Practices:
     synthetic: bool = False
     index: pd.Index = field(init=False, repr=False)
     _rows: np.ndarray = field(init=False, repr=False)
+    _kept: dict = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self):
         for table, needed, what in (
@@ -80,7 +84,8 @@ class Practices:
             raise PaymentError("A practice in the table of practices has no name; give each one.")
         if not index.is_unique:
             raise PaymentError(f"Practice {index[index.duplicated()][0]} has two rows; give each practice one.")
-        rows = index.get_indexer(self.patients["practice"])
+        codes, names = pd.factorize(self.patients["practice"], use_na_sentinel=False)
+        rows = index.get_indexer(names)[codes]
         if (rows < 0).any():
             unknown = self.patients["practice"].iloc[int(np.argmin(rows))]
             raise PaymentError(
@@ -131,13 +136,19 @@ class Practices:
         PaymentError
             The column is absent, or holds something missing, negative or no number.
         """
-        if column == "months" and not has_optional(self.patients, column, "patients"):
-            return np.full(len(self.patients), float(_MONTHS_OF_YEAR))
-        values = _numbers(self.patients, column, "patients")
+        table = self.patients
+        if column == "months" and column not in table:
+            return self._whole_year
+        known, values = self._kept.get(column, (None, None))
+        if known is not None and column in table and _same_memory(known, table[column]):
+            return values
+        values = _numbers(table, column, "patients")
         if column == "months" and (values > _MONTHS_OF_YEAR).any():
             raise PaymentError(f"months has the value {values.max():g}; a patient is enrolled for at most 12 months.")
         if column == "enrolled" and not np.isin(values, (0, 1)).all():
             raise PaymentError("enrolled must be true or false for each patient.")
+        values.flags.writeable = False
+        self._kept[column] = table[column], values
         return values
 
     def practice(self, column: str) -> np.ndarray:
@@ -154,14 +165,72 @@ class Practices:
         """Sums of an array over the patients of each practice."""
         return np.bincount(self._rows, weights=values, minlength=len(self.index))
 
+    def total(
+        self, *columns: str, of: Callable[..., np.ndarray] | None = None, terms: tuple[Hashable, ...] = ()
+    ) -> np.ndarray:
+        """Sums over the patients of each practice of a product of columns, or of what a function makes of them.
+
+        They are kept: models that pay the same patients ask for the same sums.
+
+        Parameters
+        ----------
+        columns : str
+            As `patient` takes them, or age_and_sex.
+        of : callable, optional
+            Of as many arrays as columns, then `terms`; a function of a module, so that it is known again.
+        terms : tuple
+
+        Raises
+        ------
+        PaymentError
+            As `patient`.
+
+        Examples
+        --------
+        >>> patients = pd.DataFrame({"practice": "A", "age": 40, "sex": "F", "fees": [9.0, 5.0], "enrolled": [1, 0]})
+        >>> practices = Practices(patients, pd.DataFrame({"practice": ["A"], "physicians": [1]}), country="Canada")
+        >>> practices.total("fees"), practices.total("fees", "enrolled")
+        (array([14.]), array([9.]))
+        """
+        values = [self.age_and_sex if column == "age_and_sex" else self.patient(column) for column in columns]
+        key = (of, terms, columns)
+        known, sums = self._kept.get(key, ((), None))
+        if sums is None or any(a is not b for a, b in zip(known, values, strict=True)):
+            sums = self.sums(reduce(np.multiply, values) if of is None else of(*values, *terms))
+            sums.flags.writeable = False
+            self._kept[key] = values, sums
+        return sums
+
     def change(self, patients: Mapping | None = None, practices: Mapping | None = None) -> Practices:
         """A copy with some columns replaced or added."""
-        return Practices(
-            self.patients.assign(**(patients or {})),
-            self.practices.assign(**(practices or {})),
-            self.country,
-            self.synthetic,
-        )
+        tables = self.patients.assign(**(patients or {})), self.practices.assign(**(practices or {}))
+        checked = {"practice", "age", "sex"}
+        if not set(patients or ()) <= {*self.patients} - checked or "practice" in (practices or ()):
+            return Practices(*tables, self.country, self.synthetic)
+        changed = copy.copy(self)  # who is in which practice stays, and so do sums of the other columns
+        for name, value in zip(("patients", "practices", "_kept"), (*tables, dict(self._kept)), strict=True):
+            object.__setattr__(changed, name, value)
+        changed.practice("physicians")
+        return changed
+
+    @cached_property
+    def _whole_year(self) -> np.ndarray:
+        has_optional(self.patients, "months", "patients")  # refuses a name that is nearly it
+        months = np.full(len(self.patients), float(_MONTHS_OF_YEAR))
+        months.flags.writeable = False
+        return months
+
+
+def of_others(values: np.ndarray, enrolled: np.ndarray) -> np.ndarray:
+    """Values of patients who are not enrolled, for `Practices.total`."""
+    return values * (1 - enrolled)
+
+
+def _same_memory(one: pd.Series, other: pd.Series) -> bool:
+    """Whether two columns are one; pandas copies a column that two of its objects share before it changes one."""
+    if not isinstance(one.dtype, np.dtype) or one.dtype != other.dtype:
+        return False
+    return one.to_numpy().__array_interface__ == other.to_numpy().__array_interface__
 
 
 def _numbers(table: pd.DataFrame, column: str, what: str) -> np.ndarray:

@@ -154,10 +154,8 @@ def _row_name(index: pd.Index, wrong: np.ndarray) -> str:
 
 def doubts(rules: pd.DataFrame) -> list[str]:
     """Sentences on the values of `rules` that are in doubt or a user's own."""
-    found = []
-    for status in _DOUBTFUL:
-        names = list(dict.fromkeys(rules.loc[rules["status"] == status, "parameter"]))
-        if names:
-            found.append(f"This rests on values that are {status}: {', '.join(names)}.")
-    own = list(dict.fromkeys(rules.loc[rules["status"] == "user", "parameter"]))
-    return [*found, *([f"Values given by the user: {', '.join(own)}."] if own else [])]
+    names: dict[str, dict[str, None]] = {}
+    for status, name in zip(rules["status"], rules["parameter"], strict=True):
+        names.setdefault(status, {})[name] = None
+    found = [f"This rests on values that are {s}: {', '.join(names[s])}." for s in _DOUBTFUL if s in names]
+    return [*found, *([f"Values given by the user: {', '.join(names['user'])}."] if "user" in names else [])]

@@ -264,6 +264,8 @@ def pooled(terms: Iterable[RulesInForce]) -> pd.DataFrame:
     frames = [reading.used for reading in terms]
     if not frames:
         return pd.DataFrame(columns=_USED)
+    if len(frames) == 1:
+        return frames[0]
     table = pd.concat(frames, ignore_index=True)
     return table[~table.duplicated(["programme", "parameter", "effective", "status"])].reset_index(drop=True)
 

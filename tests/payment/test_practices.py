@@ -1,5 +1,7 @@
 """Practices: what a payment model is given is checked once, at the door."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,3 +89,50 @@ def test_a_quality_score_in_percent_is_refused_with_the_share():
     year = Practices(patients(), practices(quality_score=[0.8, 73]), country="US")
     with pytest.raises(PaymentError, match=r"quality_score of practice B is 73; give it as a share .* instance 0\.73"):
         year.practice("quality_score")
+
+
+def test_sums_are_kept_until_a_column_changes():
+    year = Practices(patients(enrolled=[True, True, False]), practices(), country="Canada")
+    before = year.total("fees", "enrolled")
+    assert before.tolist() == [10.0, 20.0]
+    assert year.total("fees", "enrolled") is before
+    for change, expected in (
+        (lambda table: table.__setitem__("fees", table["fees"] * 2), [20.0, 40.0]),
+        (lambda table: table.__setitem__((slice(None)), table.assign(fees=1.0)), [1.0, 1.0]),
+        (lambda table: table.loc.__setitem__((0, "fees"), 7.0), [7.0, 1.0]),
+        (lambda table: table.iloc.__setitem__((2, table.columns.get_loc("enrolled")), True), [8.0, 1.0]),
+    ):
+        change(year.patients)
+        assert year.total("fees", "enrolled").tolist() == expected
+
+
+def test_a_changed_copy_keeps_the_sums_of_other_columns_only():
+    year = Practices(patients(enrolled=True, visits=[1, 2, 3]), practices(), country="Canada")
+    fees, visits = year.total("fees"), year.total("visits", "enrolled")
+    more = year.change({"visits": [2, 2, 3]})
+    assert more.total("fees") is fees
+    assert more.total("visits", "enrolled").tolist() == [5.0, 2.0]
+    assert year.total("visits", "enrolled") is visits
+    moved = year.change({"practice": ["B", "A", "A"]})
+    assert moved.total("fees").tolist() == [50.0, 10.0]
+    assert year.change({"age": [1, 2, 3]}).age_and_sex.tolist() != year.age_and_sex.tolist()
+    with pytest.raises(PaymentError, match="physicians"):
+        year.change(practices={"physicians": 0})
+
+
+def test_what_is_kept_cannot_be_overwritten_and_does_not_outlive_a_pickle():
+    year = Practices(patients(visits=[1, 2, 3]), practices(), country="Canada")
+    for kept in (year.total("visits"), year.patient("visits"), year.patient("fees"), year.patient("months")):
+        with pytest.raises(ValueError, match="read-only"):
+            kept[0] = 5
+    again = pickle.loads(pickle.dumps(year))
+    again.patients["visits"] = [4, 4, 4]
+    assert again.total("visits").tolist() == [8.0, 4.0]
+    assert year.total("visits").tolist() == [4.0, 2.0]
+
+
+def test_a_name_that_is_nearly_months_is_refused_in_a_changed_copy_too():
+    year = Practices(patients(), practices(), country="Canada")
+    assert year.patient("months").tolist() == [12, 12, 12]
+    with pytest.raises(PaymentError, match="months"):
+        year.change({"month": 6.0}).patient("months")
