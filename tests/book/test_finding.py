@@ -36,7 +36,7 @@ def address(name):
 @pytest.mark.parametrize(
     ("term", "found"),
     [
-        ("rate setting Maryland", "Maryland"),  # a study
+        ("global budgets hospitals", "lower Medicare cost in Maryland"),  # a study
         ("Primary Care First", "Payment models of both countries"),  # a payment model
         ("autocorrelation", "Glossary"),  # a term
         ("conformal", "what would have happened otherwise"),  # a method
